@@ -1,0 +1,80 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"postrider/queue"
+)
+
+// peer is what is known of a client before it says anything.
+type peer struct {
+	origin queue.Origin
+	// local is a process of this host on the submission socket: its line ends may
+	// be bare and its greeting may be missing.
+	local bool
+	// loopback is a network client on this host.
+	loopback bool
+	// tls says that the connection is encrypted.
+	tls bool
+	// key is what connections are counted by.
+	key string
+}
+
+// exempt reports whether the peer is free of the limit for one client.
+func (p *peer) exempt() bool { return p.loopback || p.local && p.origin.UID == 0 }
+
+// String names the peer in logs.
+func (p *peer) String() string {
+	if p.local {
+		return "uid " + strconv.Itoa(p.origin.UID)
+	}
+	return p.origin.Client
+}
+
+// socketPeer asks the kernel who connected (SO_PEERCRED).
+func socketPeer(c *net.UnixConn, commandName func(int) string) (*peer, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("read peer of submission socket: %w", err)
+	}
+	var cred *syscall.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err == nil {
+		err = credErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read peer of submission socket: %w", err)
+	}
+	return &peer{
+		local: true,
+		key:   strconv.FormatUint(uint64(cred.Uid), 10),
+		origin: queue.Origin{Via: queue.ViaSocket, UID: int(cred.Uid), PID: int(cred.Pid),
+			Command: commandName(int(cred.Pid))},
+	}, nil
+}
+
+// networkPeer describes a TCP client.
+func networkPeer(c net.Conn) *peer {
+	client := c.RemoteAddr().String()
+	p := &peer{key: client, origin: queue.Origin{Via: queue.ViaSMTP, UID: queue.NoUID, Client: client}}
+	_, p.tls = c.(*tls.Conn)
+	addr, err := netip.ParseAddrPort(client)
+	if err != nil {
+		return p
+	}
+	ip := addr.Addr().Unmap().WithZone("")
+	p.loopback = ip.IsLoopback()
+	p.key = ip.String()
+	if prefix, err := ip.Prefix(64); err == nil && ip.Is6() {
+		p.key = prefix.String()
+	}
+	return p
+}

@@ -1,0 +1,127 @@
+package submission
+
+import (
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postrider/internal/address"
+	"postrider/queue"
+)
+
+// maxPath is the longest address taken; RFC 5321 §4.5.3.1.3 asks for 256 bytes at
+// least.
+const maxPath = 1024
+
+const copySize = 32 << 10
+
+// Router tells where recipients go.
+type Router interface {
+	// Destination is the scheduling key of mail between the two addresses.
+	Destination(from, to address.Address) string
+}
+
+// Options is what an Intake needs. Store, Router, Hostname, Origin and Logger must
+// be set.
+type Options struct {
+	Store  queue.Store
+	Router Router
+	// Hostname stands in Received and Message-ID fields.
+	Hostname string
+	// Origin completes bare addresses.
+	Origin string
+	// LocalDomains are those that network clients may send to.
+	LocalDomains []string
+	// MaxSize of a message in bytes with LF line ends; zero for no limit.
+	MaxSize int64
+	// MaxRecipients of a message that comes over the network; zero for no limit.
+	MaxRecipients int
+	// MaxHops is the greatest number of Received fields a message may have come
+	// with; 50 if zero.
+	MaxHops int
+	// Lifetime is when undelivered recipients are given up, BounceLifetime the same
+	// for mail with the null reverse-path, and DelayNotice when the sender is told
+	// of the delay, zero for never; all after arrival.
+	Lifetime, BounceLifetime, DelayNotice time.Duration
+	// Now is the clock; time.Now if nil.
+	Now    func() time.Time
+	Logger *slog.Logger
+	// LookupUser finds login and full name of a uid; a uid without an entry has its
+	// number for a login and no name. /etc/passwd is read if nil.
+	LookupUser func(uid int) (login, fullName string)
+}
+
+// Intake takes messages in. It is safe for concurrent use.
+type Intake struct {
+	o     Options
+	local []string // LocalDomains in lower case
+	// copies are buffers to copy bodies with.
+	copies sync.Pool
+}
+
+// New makes an intake.
+func New(o Options) *Intake {
+	if o.MaxHops == 0 {
+		o.MaxHops = 50
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.LookupUser == nil {
+		o.LookupUser = lookupPasswd
+	}
+	in := &Intake{o: o}
+	in.copies.New = func() any { return new([copySize]byte) }
+	for _, d := range o.LocalDomains {
+		in.local = append(in.local, strings.ToLower(d))
+	}
+	return in
+}
+
+// Origin is the domain that completes bare addresses.
+func (in *Intake) Origin() string { return in.o.Origin }
+
+// CheckSender says whether mail from the address would be refused, before there
+// is a message. The null reverse-path is fine.
+func (in *Intake) CheckSender(_ queue.Origin, a address.Address) error {
+	if len(a.String()) > maxPath {
+		return refuse(553, "5.1.7", exitDataErr, "sender address is too long")
+	}
+	return nil
+}
+
+// CheckRecipient says whether mail to the address would be refused, before there
+// is a message, and gives it completed.
+func (in *Intake) CheckRecipient(o queue.Origin, a address.Address) (address.Address, error) {
+	if a.Local == "" {
+		return a, refuse(553, "5.1.3", exitUsage, "recipient address is empty")
+	}
+	if len(a.String()) > maxPath {
+		return a, refuse(553, "5.1.3", exitDataErr, "recipient address is too long")
+	}
+	a = in.complete(a)
+	if !in.mayRelay(o) && !in.isLocal(a) {
+		return a, refuse(554, "5.7.1", exitNoPerm, "<%s>: relay access denied", a)
+	}
+	return a, nil
+}
+
+// mayRelay reports whether mail from there may go anywhere: processes and clients
+// of this host.
+func (in *Intake) mayRelay(o queue.Origin) bool {
+	if o.Via != queue.ViaSMTP {
+		return true
+	}
+	client, err := netip.ParseAddrPort(o.Client)
+	return err == nil && client.Addr().Unmap().IsLoopback()
+}
+
+// isLocal reports whether the address is at home here. Postmaster at our origin
+// always is, since that is what a bare postmaster means (RFC 5321 §4.5.1).
+func (in *Intake) isLocal(a address.Address) bool {
+	return slices.Contains(in.local, strings.ToLower(a.Domain)) ||
+		strings.EqualFold(a.Local, "postmaster") && strings.EqualFold(a.Domain, in.o.Origin)
+}
