@@ -1,0 +1,192 @@
+package delivery
+
+import (
+	"context"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"postrider/delivery/local"
+	"postrider/delivery/smtp"
+	"postrider/internal/address"
+	"postrider/mx"
+	"postrider/policy"
+	"postrider/queue"
+	"postrider/queue/schedule"
+)
+
+// Bodies opens stored messages; queue.Store implements it.
+type Bodies interface {
+	Body(ctx context.Context, id queue.ID) (io.ReadCloser, error)
+}
+
+// Router decides ways; policy.Routes implements it.
+type Router interface {
+	Route(from, to address.Address) policy.Route
+}
+
+// Resolver finds hosts; mx.Resolver implements it.
+type Resolver interface {
+	Lookup(ctx context.Context, nextHop string) (*mx.Hosts, error)
+	LookupHost(ctx context.Context, name string) (*mx.Hosts, error)
+}
+
+// Mailboxes delivers to this host's users; local.Mailboxes implements it.
+type Mailboxes interface {
+	Deliver(ctx context.Context, e local.Envelope, open func() (io.ReadCloser, error)) local.Outcome
+}
+
+// Options are an Agent's parts and settings.
+type Options struct {
+	Bodies    Bodies
+	Router    Router
+	Resolver  Resolver
+	Client    *smtp.Client
+	Mailboxes Mailboxes
+	// Hostname for EHLO.
+	Hostname string
+	// Port of direct deliveries.
+	Port uint16
+	// Bind are source addresses, at most one a family.
+	Bind []netip.Addr
+	// RootCAs to verify relays and secure destinations with; nil: the system's.
+	RootCAs *x509.CertPool
+	// MessagesPerConnection before a connection is closed.
+	MessagesPerConnection int
+	Logger                *slog.Logger
+}
+
+// Agent attempts deliveries. It implements schedule.Agent and is safe for
+// concurrent use.
+type Agent struct {
+	Options
+}
+
+// New makes an Agent.
+func New(o Options) *Agent { return &Agent{Options: o} }
+
+// Site implements schedule.Agent: destinations with the same MX hosts are one site.
+func (a *Agent) Site(ctx context.Context, destination string) string {
+	if destination == policy.LocalDestination || isRelay(destination) {
+		return destination
+	}
+	hosts, err := a.Resolver.Lookup(ctx, destination)
+	if err != nil {
+		return destination
+	}
+	return hosts.Site()
+}
+
+// Deliver implements schedule.Agent.
+func (a *Agent) Deliver(ctx context.Context, w *queue.Work) schedule.Verdict {
+	t := newAttempt(ctx, a, w)
+	route, ok := t.sort()
+	switch {
+	case !ok:
+	case route.Kind == policy.Local:
+		t.deliverLocally(ctx)
+	case route.Kind == policy.Relay:
+		t.relay(ctx, route)
+	default:
+		t.direct(ctx, route)
+	}
+	return t.verdict()
+}
+
+// attempt is the state of one Deliver call.
+type attempt struct {
+	agent   *Agent
+	work    *queue.Work
+	started time.Time
+	// pending are the indexes of recipients not decided on, in order.
+	pending  []int
+	outcomes []queue.Outcome
+	tries    []queue.Try
+	moved    map[int]string
+	content  *content
+	// good says that some host took a transaction to its end; unreachable that a
+	// host could not be talked to.
+	good, unreachable bool
+	// last is why the pending recipients are still undecided.
+	last queue.Outcome
+}
+
+func newAttempt(ctx context.Context, a *Agent, w *queue.Work) *attempt {
+	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w.Message)}
+}
+
+// sort parts the recipients that still belong to the destination from those that
+// have to move. ok is false if none is left to try.
+func (t *attempt) sort() (route policy.Route, ok bool) {
+	m := t.work.Message
+	for _, r := range t.work.Delivery.Recipients {
+		if r.Result.Ended() {
+			continue
+		}
+		way := t.agent.Router.Route(m.Envelope.ReversePath, m.Recipients[r.Index].Address)
+		if way.Destination != t.work.Delivery.Destination {
+			if t.moved == nil {
+				t.moved = map[int]string{}
+			}
+			t.moved[r.Index] = way.Destination
+			continue
+		}
+		route, ok = way, true
+		t.pending = append(t.pending, r.Index)
+	}
+	return route, ok
+}
+
+// decide notes the outcome of a recipient, which is not tried any further.
+func (t *attempt) decide(o queue.Outcome) {
+	t.outcomes = append(t.outcomes, o)
+	for i, index := range t.pending {
+		if index == o.Index {
+			t.pending = append(t.pending[:i:i], t.pending[i+1:]...)
+			return
+		}
+	}
+}
+
+// decideAll gives every undecided recipient the same outcome.
+func (t *attempt) decideAll(o queue.Outcome) {
+	for _, index := range t.pending {
+		o.Index = index
+		t.outcomes = append(t.outcomes, o)
+	}
+	t.pending = nil
+}
+
+func (t *attempt) verdict() schedule.Verdict {
+	if len(t.pending) > 0 {
+		t.decideAll(t.last)
+	}
+	v := schedule.Verdict{
+		Attempt: queue.Attempt{
+			Started: t.started, Took: time.Since(t.started), Tries: t.tries,
+			Outcomes: t.outcomes, Destination: t.work.Delivery.Destination,
+		},
+		Move:      t.moved,
+		Uncounted: len(t.outcomes) == 0,
+		Reason:    oneLine(t.last.Reply),
+	}
+	switch {
+	case t.good:
+		v.Health = schedule.Good
+	case t.unreachable:
+		v.Health = schedule.Unreachable
+	}
+	return v
+}
+
+func (t *attempt) deliverLocally(ctx context.Context) {
+	m := t.work.Message
+	for _, index := range append([]int(nil), t.pending...) {
+		r := m.Recipients[index]
+		res := t.agent.Mailboxes.Deliver(ctx, local.Envelope{From: m.Envelope.ReversePath, To: r.Address, Original: r.Original}, t.content.stored)
+		t.decide(queue.Outcome{Index: index, Result: res.Result, Status: res.Status, Reply: res.Text})
+	}
+	t.good = true
+}

@@ -1,0 +1,247 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"postrider/delivery/smtp"
+	"postrider/mx"
+	"postrider/policy"
+	"postrider/queue"
+	"postrider/queue/schedule"
+)
+
+// maxTries bounds the host addresses of one attempt: the rest wait for the next,
+// which shuffles equals anew.
+const maxTries = 6
+
+// condition is what holds for every host of one list.
+type condition struct {
+	port     uint16
+	tls      smtp.TLSMode
+	implicit bool
+	auth     *smtp.Credentials
+	relay    bool // one of our smarthosts
+}
+
+func isRelay(destination string) bool { return strings.HasPrefix(destination, policy.RelayPrefix) }
+
+func (t *attempt) direct(ctx context.Context, route policy.Route) {
+	hosts, err := t.agent.Resolver.Lookup(ctx, route.NextHop)
+	if err != nil {
+		t.lookupFailed(route.NextHop, err, false)
+		return
+	}
+	t.tryHosts(ctx, hosts, condition{port: t.agent.Port, tls: tlsMode(route.TLS)})
+}
+
+// relay tries the smarthosts in order. Trouble with one of them is trouble of our
+// own: it never fails a recipient, only the relay's word on the mail does.
+func (t *attempt) relay(ctx context.Context, route policy.Route) {
+	for _, s := range route.Smarthosts {
+		if len(t.pending) == 0 || ctx.Err() != nil {
+			return
+		}
+		t.relayBy(ctx, s)
+	}
+}
+
+func (t *attempt) relayBy(ctx context.Context, s policy.Smarthost) {
+	host, port, byMX := splitNextHop(s)
+	auth, err := readCredentials(s)
+	if err != nil {
+		t.putOff("4.3.5", err.Error())
+		t.tries = append(t.tries, queue.Try{Host: host, Error: err.Error()})
+		return
+	}
+	lookup := t.agent.Resolver.LookupHost
+	if byMX || strings.HasPrefix(host, "[") {
+		lookup = t.agent.Resolver.Lookup
+	}
+	hosts, err := lookup(ctx, host)
+	if err != nil {
+		t.lookupFailed(host, err, true)
+		return
+	}
+	t.tryHosts(ctx, hosts, condition{port: port, tls: tlsMode(s.TLS), implicit: s.Implicit, auth: auth, relay: true})
+}
+
+// lookupFailed sorts a failed look-up: an authoritative "no" about the
+// recipient's own domain fails the recipients, all else is temporary.
+func (t *attempt) lookupFailed(name string, err error, ours bool) {
+	t.tries = append(t.tries, queue.Try{Host: name, Error: err.Error()})
+	var e *mx.Error
+	if !errors.As(err, &e) {
+		t.putOff("4.4.3", err.Error())
+		return
+	}
+	if ours || e.Temporary() {
+		status := e.Status()
+		if !strings.HasPrefix(status, "4") {
+			status = "4.4.3"
+		}
+		t.putOff(status, err.Error())
+		return
+	}
+	t.decideAll(queue.Outcome{Result: queue.Failed, Status: e.Status(), Reply: err.Error()})
+}
+
+// putOff notes why the undecided recipients are put off, should no host decide.
+func (t *attempt) putOff(status, text string) {
+	t.last = queue.Outcome{Result: queue.Temporary, Status: status, Reply: text}
+}
+
+func (t *attempt) tryHosts(ctx context.Context, hosts *mx.Hosts, c condition) {
+	tried := 0
+	for _, h := range hosts.List {
+		if h.Err != nil {
+			t.tries = append(t.tries, queue.Try{Host: h.Name, Error: h.Err.Error()})
+			if t.last.Result == queue.Pending {
+				t.putOff("4.4.3", h.Err.Error())
+			}
+		}
+		for _, ip := range h.Addresses {
+			if tried == maxTries {
+				return
+			}
+			tried++
+			if goOn := t.tryAddress(ctx, h, ip, c); !goOn || len(t.pending) == 0 || ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// tryAddress makes one transaction with one host address; goOn tells whether
+// another host may be tried for what is left.
+func (t *attempt) tryAddress(ctx context.Context, h mx.Host, ip netip.Addr, c condition) (goOn bool) {
+	target := t.target(h, ip, c)
+	leave := func() {}
+	tx := t.transaction()
+	tx.OnData = func() { leave = schedule.InTransfer(ctx) }
+	report := t.agent.Client.Send(ctx, target, tx)
+	leave()
+	try := queue.Try{Host: h.Name, Address: target.Address.String(), TLS: report.TLS, Took: report.Took, Reused: report.Reused}
+	if report.Err != nil {
+		try.Error = report.Err.Error()
+	}
+	t.tries = append(t.tries, try)
+	t.note(h, target, c, report)
+	return report.Err == nil || report.Err.NextHost()
+}
+
+func (t *attempt) target(h mx.Host, ip netip.Addr, c condition) smtp.Target {
+	a := t.agent
+	target := smtp.Target{
+		Host: h.Name, Address: netip.AddrPortFrom(ip, c.port), Hello: a.Hostname,
+		TLS: c.tls, ImplicitTLS: c.implicit, RootCAs: a.RootCAs, Auth: c.auth,
+		AllowPlainAuth: ip.IsLoopback(), MaxMessages: a.MessagesPerConnection,
+	}
+	for _, b := range a.Bind {
+		if b.Is4() == ip.Is4() {
+			target.LocalAddr = b
+		}
+	}
+	return target
+}
+
+func (t *attempt) transaction() *smtp.Transaction {
+	m := t.work.Message
+	tx := &smtp.Transaction{
+		From: m.Envelope.ReversePath, EnvID: m.Envelope.EnvID, Ret: m.Envelope.Ret,
+		SMTPUTF8: m.Envelope.SMTPUTF8, Size: m.Size, Open: t.content.outgoing,
+		Recipients: make([]smtp.Recipient, len(t.pending)),
+	}
+	for i, index := range t.pending {
+		r := m.Recipients[index]
+		tx.Recipients[i] = smtp.Recipient{Address: r.Address, Notify: r.Notify, Original: r.Original}
+	}
+	return tx
+}
+
+// note takes a host's words over as outcomes.
+func (t *attempt) note(h mx.Host, target smtp.Target, c condition, report *smtp.Report) {
+	if report.Err == nil {
+		t.good = true
+	} else {
+		t.unreachable = t.unreachable || report.Err.ConnectFailure()
+		t.last = failure(target, report.Err, c.relay)
+	}
+	indexes := append([]int(nil), t.pending...)
+	for i, res := range report.Results {
+		switch {
+		case res.Done:
+			t.decide(outcome(indexes[i], h.Name, res))
+		case report.Err == nil:
+			t.last = outcome(indexes[i], h.Name, res)
+		}
+	}
+	if e := report.Err; e != nil && t.last.Result == queue.Failed && !e.NextHost() {
+		t.decideAll(t.last)
+	}
+}
+
+// failure is what a recipient gets if the session's failure is the last word. A
+// relay of ours that does not talk to us is no reason to give mail up.
+func failure(target smtp.Target, e *smtp.Error, relay bool) queue.Outcome {
+	o := queue.Outcome{Result: queue.Temporary, Status: "4.4.2", Reply: e.Error()}
+	if e.Phase == smtp.PhaseDial {
+		o.Status = "4.4.1"
+		o.Reply = fmt.Sprintf("connect to %s[%s]:%d: %v", target.Host, target.Address.Addr(), target.Address.Port(), e.Err)
+	}
+	if e.Reply != nil {
+		o.Status = e.Reply.Status
+		if e.Reply.Remote {
+			o.Code, o.Reply, o.Remote = e.Reply.Code, e.Reply.Text, target.Host
+		}
+	}
+	if !e.Temporary() && !(relay && e.Phase < smtp.PhaseMail) {
+		o.Result = queue.Failed
+	}
+	o.Status = withClass(o.Status, o.Result)
+	return o
+}
+
+func outcome(index int, host string, res smtp.RecipientResult) queue.Outcome {
+	o := queue.Outcome{Index: index, Code: res.Reply.Code, Status: res.Reply.Status, Reply: res.Reply.Text}
+	if res.Reply.Remote {
+		o.Remote = host
+	}
+	switch res.Reply.Code / 100 {
+	case 2:
+		o.Result = queue.Relayed
+		if res.DSN {
+			o.Result = queue.Delivered
+		}
+	case 5:
+		o.Result = queue.Failed
+	default:
+		o.Result = queue.Temporary
+	}
+	o.Status = withClass(o.Status, o.Result)
+	return o
+}
+
+// withClass gives a status code the class that fits the result (RFC 3463 §2).
+func withClass(status string, r queue.Result) string {
+	class := map[queue.Result]string{queue.Temporary: "4", queue.Failed: "5", queue.Delivered: "2", queue.Relayed: "2"}[r]
+	if len(status) < 5 {
+		return class + ".0.0"
+	}
+	return class + status[1:]
+}
+
+func tlsMode(r policy.Requirement) smtp.TLSMode {
+	switch r {
+	case policy.Verified:
+		return smtp.TLSVerify
+	case policy.Clear:
+		return smtp.TLSNone
+	}
+	return smtp.TLSOpportunistic
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
