@@ -1,0 +1,19 @@
+// Package sendmail is the sendmail command: it takes a message from any program
+// of this host and brings it to where it is durable.
+//
+//  1. [Run] reads the command line by the grammar of sendmail, which callers know
+//     since decades, and the configuration.
+//  2. The envelope is made: the sender is who calls, or -f; the recipients are the
+//     operands and, with -t, those in the header.
+//  3. The whole message is read from standard input and fixed up. Until its end is
+//     seen nothing is begun elsewhere, so that who is killed leaves nothing.
+//  4. The message goes in by the first way that is open: SMTP on the submission
+//     socket, the spool itself if it is ours, a file in the maildrop. It carries an
+//     id, so that what was taken by one way though it did not say so, and then by
+//     another, is one message.
+//  5. The exit status is 0 only if it is durable, and then nothing was printed.
+//
+// The command needs no privilege and has none to lend. It must start in no time:
+// it links no TLS, no DNS and no regular expressions. Listings and the daemon are
+// the postrider program's, which takes the command's place for them.
+package sendmail

@@ -1,0 +1,73 @@
+package sendmail
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// postrider finds the program that does what is not ours to do. It is looked for
+// in fixed places: PATH is the caller's.
+func (e *Env) postrider() (string, error) {
+	for _, dir := range e.Programs {
+		path := filepath.Join(dir, "postrider")
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", failf(exitOSErr, "the program postrider is not installed; looked in %v", e.Programs)
+}
+
+// become runs postrider in our place.
+func (r *run) become(args ...string) error {
+	path, err := r.env.postrider()
+	if err != nil {
+		return err
+	}
+	err = r.env.Exec(path, r.postriderArgs(args), r.env.Environ)
+	return failf(exitOSErr, "run %s: %v", path, err)
+}
+
+// start runs postrider in the background.
+func (r *run) start(args ...string) error {
+	path, err := r.env.postrider()
+	if err != nil {
+		return err
+	}
+	if err := r.env.Start(path, r.postriderArgs(args), r.env.Environ); err != nil {
+		return failf(exitOSErr, "start %s: %v", path, err)
+	}
+	return nil
+}
+
+func (r *run) postriderArgs(args []string) []string {
+	argv := []string{"postrider"}
+	if r.opts.config != "" {
+		argv = append(argv, "-C", r.opts.config)
+	}
+	return append(argv, args...)
+}
+
+func execProgram(program string, argv, environ []string) error {
+	return syscall.Exec(program, argv, environ)
+}
+
+// startProgram gives the child /dev/null for its three files and a session of its
+// own, so that the caller's terminal, pipes and signals are not its concern.
+func startProgram(program string, argv, environ []string) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	p, err := os.StartProcess(program, argv, &os.ProcAttr{
+		Dir:   "/",
+		Env:   environ,
+		Files: []*os.File{null, null, null},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return err
+	}
+	return p.Release()
+}

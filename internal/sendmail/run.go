@@ -1,0 +1,106 @@
+package sendmail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"postrider/internal/config"
+)
+
+// Ends of a run that print to standard output.
+var (
+	errHelp    = errors.New("help asked for")
+	errVersion = errors.New("version asked for")
+)
+
+// run is one run of the command.
+type run struct {
+	env  *Env
+	opts *options
+	cfg  *config.Config
+}
+
+// Run does what the command line asks for and returns the exit status. What went
+// wrong is one line on standard error.
+func Run(env Env) int {
+	r := run{env: &env}
+	err := r.run(context.Background())
+	var f *failure
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errHelp):
+		fmt.Fprintln(env.Stdout, usage)
+		return exitOK
+	case errors.Is(err, errVersion):
+		fmt.Fprintln(env.Stdout, "sendmail (postrider)", version())
+		return exitOK
+	case !errors.As(err, &f):
+		f = &failure{exitTempFail, err.Error()}
+	}
+	if f.text != "" {
+		r.complain(f.text)
+	}
+	return f.status
+}
+
+// complain prints one line.
+func (r *run) complain(text string) {
+	fmt.Fprintf(r.env.Stderr, "sendmail: %s\n", oneLine(text))
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown version)"
+	}
+	return info.Main.Version
+}
+
+func (r *run) run(ctx context.Context) (err error) {
+	if r.opts, err = parseArgs(r.env.Args); err != nil {
+		return err
+	}
+	if r.opts.config != "" && r.env.UID != 0 {
+		return failf(exitNoPerm, "only root may choose the configuration with -C; set POSTRIDER_CONFIG instead")
+	}
+	for _, w := range r.opts.warnings {
+		r.complain("warning: " + w)
+	}
+	switch r.opts.mode {
+	case modeList:
+		return r.list()
+	case modeAliases:
+		return r.newaliases()
+	case modeQueueRun:
+		return r.flush()
+	case modeDaemon:
+		return r.background()
+	case modeForeground:
+		return r.foreground()
+	case modeHostStatus, modePurge:
+		return nil
+	}
+	return r.runConfigured(ctx)
+}
+
+// runConfigured does what needs the configuration.
+func (r *run) runConfigured(ctx context.Context) (err error) {
+	if r.opts.mode == modeDeliver && !r.opts.fromHeader && len(r.opts.operands) == 0 {
+		return failf(exitUsage, "Recipient addresses must be specified on the command line or via the -t option")
+	}
+	r.cfg, err = config.Load(config.Source{Path: r.opts.config, Environ: r.env.Environ})
+	if err != nil {
+		return &failure{exitConfig, err.Error()}
+	}
+	switch r.opts.mode {
+	case modeSMTP:
+		return r.proxy(ctx)
+	case modeVerify:
+		return r.verify()
+	default:
+		return r.deliver(ctx)
+	}
+}
