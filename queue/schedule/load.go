@@ -45,7 +45,8 @@ func (s *Scheduler) notice(sums []queue.Destination) {
 const (
 	horizon     = 10 * time.Minute
 	reloadEvery = horizon / 2
-	reloadSoon  = time.Second // after trouble, or when there was not room for all
+	reloadRetry = time.Second           // after trouble
+	reloadSoon  = 50 * time.Millisecond // when there was not room for all
 )
 
 // loader keeps the destinations in memory that wake within the horizon.
@@ -90,7 +91,7 @@ func (s *Scheduler) loaded(sums []queue.Destination, err error) {
 	changed := l.changed
 	l.loading, l.changed = false, nil
 	if err != nil {
-		l.next = now.Add(reloadSoon)
+		l.next = now.Add(reloadRetry)
 		if !s.draining {
 			s.log.Error("destinations not loaded: will try again", "error", err)
 		}

@@ -64,7 +64,6 @@ func TestEverythingEnds(t *testing.T) {
 		})
 	}
 	group.Wait()
-	b0, pr := time.Now(), false
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		stats, err := store.Stats(context.Background())
 		if err != nil {
@@ -77,15 +76,6 @@ func TestEverythingEnds(t *testing.T) {
 			t.Fatalf("%d messages left: %+v", stats.Messages, r.Snapshot())
 		}
 		r.Kick()
-		if time.Since(b0) > 8*time.Second && !pr {
-			pr = true
-			sums, _ := store.Destinations(context.Background(), "", 50)
-			fmt.Println(time.Now())
-			for _, s := range sums { fmt.Printf("%+v\n", s) }
-			snap := r.Snapshot()
-			fmt.Printf("%+v\n", snap)
-			schedule.Dump(r.Scheduler)
-		}
 	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,75 @@
+# postrider. The two commands: make demo, make test.
+
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+SYSCONFDIR ?= /etc
+SPOOLDIR   ?= /var/spool/postrider
+UNITDIR    ?= /lib/systemd/system
+MAILUSER   ?= postrider
+FUZZTIME   ?= 30s
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+SBIN := $(DESTDIR)$(PREFIX)/sbin
+BIN  := $(DESTDIR)$(PREFIX)/bin
+
+export CGO_ENABLED ?= 0
+
+.PHONY: build demo test race lint fuzz bench docs install install-sendmail uninstall uninstall-sendmail clean
+
+build: ## programs into bin/, static and stripped
+	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
+
+demo: build ## the whole way of a message, on this machine, in half a minute
+	go run ./internal/demo -bin bin
+
+test: ## every test
+	go test ./...
+
+race: ## every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+lint: ## formatting, vet, staticcheck, generated files
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go run ./internal/config/gendoc -check
+
+docs: ## regenerate what is generated from the code
+	go run ./internal/config/gendoc
+
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+bench: build ## speed, memory and disk as ratios, beside Postfix where it is installed
+	go run ./bench -bin bin
+
+install: build ## programs, links, units, configuration, user and directories
+	install -d $(SBIN) $(BIN)
+	install -m 755 bin/postrider $(SBIN)/postrider
+	install -m 755 bin/sendmail $(SBIN)/postrider-sendmail
+	ln -sf ../sbin/postrider-sendmail $(BIN)/postrider-mailq
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/postrider
+	for unit in contrib/systemd/*; do sed -e 's,@SBINDIR@,$(PREFIX)/sbin,g' -e 's,@USER@,$(MAILUSER),g' -e 's,@SPOOLDIR@,$(SPOOLDIR),g' \
+	  $$unit > $(DESTDIR)$(UNITDIR)/$$(basename $$unit); chmod 644 $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
+	test -e $(DESTDIR)$(SYSCONFDIR)/postrider/postrider.toml || install -m 644 contrib/postrider.toml $(DESTDIR)$(SYSCONFDIR)/postrider/postrider.toml
+	DESTDIR="$(DESTDIR)" sh contrib/make-directories $(MAILUSER) $(SPOOLDIR)
+	@echo "Installed. To become this host's /usr/sbin/sendmail, mailq and newaliases: make install-sendmail DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
+
+install-sendmail: ## become /usr/sbin/sendmail; what was there is kept as *.before-postrider
+	sh contrib/become-sendmail install "$(DESTDIR)" $(PREFIX)
+
+uninstall-sendmail: ## put back what was /usr/sbin/sendmail before
+	sh contrib/become-sendmail uninstall "$(DESTDIR)" $(PREFIX)
+
+uninstall: uninstall-sendmail ## remove the programs and units; spool and configuration stay
+	rm -f $(SBIN)/postrider $(SBIN)/postrider-sendmail $(BIN)/postrider-mailq
+	for unit in contrib/systemd/*; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
+
+clean:
+	rm -rf bin

@@ -1,0 +1,43 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"postrider/internal/config"
+	"postrider/internal/daemon"
+	"postrider/internal/sysexits"
+	"postrider/queue"
+)
+
+func (a *app) daemonCommand() *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "daemon", Short: "Run the delivery daemon in the foreground", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := daemon.Run(cmd.Context(), daemon.Options{
+				Load: func() (*config.Config, error) { return a.load() }, Version: a.version, Stderr: a.stderr, Once: once,
+			})
+			return daemonStatus(err, once)
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "deliver what is due, then exit")
+	return cmd
+}
+
+// daemonStatus gives the error of a run that could not begin, or broke off, the
+// right exit status.
+func daemonStatus(err error, once bool) error {
+	var s *status
+	switch {
+	case err == nil, once && errors.Is(err, queue.ErrLocked):
+		return nil
+	case errors.Is(err, queue.ErrFailed):
+		return exit(sysexits.IOErr, "%w: the spool's disk did not take a write; check the disk, then start again: what was accepted is in the spool", err)
+	case errors.As(err, &s), errors.Is(err, queue.ErrLocked), errors.Is(err, queue.ErrForeign), errors.Is(err, queue.ErrNewerSchema):
+		return err
+	}
+	return exit(sysexits.OSErr, "%w", fmt.Errorf("daemon: %w", err))
+}

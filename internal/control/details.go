@@ -1,0 +1,82 @@
+package control
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+)
+
+// WriteDetails prints a message and its attempts for people.
+func WriteDetails(w io.Writer, d *Details) error {
+	var b bytes.Buffer
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("Queue ID", "%s", d.ID)
+	line("State", "%s", d.State)
+	if d.HoldReason != "" {
+		line("Hold reason", "%s", d.HoldReason)
+	}
+	line("Sender", "<%s>", d.Sender)
+	line("Submitted", "%s", submittedBy(d))
+	line("Arrived", "%s", local(d.Arrival))
+	line("Expires", "%s", local(d.Expires))
+	line("Size", "%d bytes", d.Size)
+	line("Message-ID", "%s", d.MessageID)
+	for _, r := range d.Recipients {
+		writeRecipient(&b, r)
+	}
+	for _, a := range d.Attempts {
+		writeAttempt(&b, a)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func submittedBy(d *Details) string {
+	by := string(d.Via)
+	if d.UID != nil {
+		by += fmt.Sprintf(", uid %d", *d.UID)
+	}
+	if d.Command != "" {
+		by += ", " + d.Command
+	}
+	if d.Client != "" {
+		by += ", from " + d.Client
+	}
+	return by
+}
+
+func writeRecipient(b *bytes.Buffer, r ItemRecipient) {
+	fmt.Fprintf(b, "\nTo <%s>: %s", printable(r.Address), r.State)
+	if r.Attempts > 0 {
+		fmt.Fprintf(b, " after %d attempts", r.Attempts)
+	}
+	if r.NextAttempt != nil {
+		fmt.Fprintf(b, ", next attempt %s", local(*r.NextAttempt))
+	}
+	fmt.Fprintf(b, "\n  waits for %s\n", printable(r.Destination))
+	if r.LastReply != "" {
+		fmt.Fprintf(b, "  %s %s\n", r.Status, printable(r.LastReply))
+	}
+}
+
+func writeAttempt(b *bytes.Buffer, a AttemptDetail) {
+	fmt.Fprintf(b, "\n%s  %s (%.1f s) %s\n", local(a.Started), printable(a.Destination), a.Seconds, printable(a.Note))
+	for _, t := range a.Tries {
+		fmt.Fprintf(b, "  %s %s", printable(t.Host), t.Address)
+		if t.TLS != "" {
+			fmt.Fprintf(b, ", TLS: %s", printable(t.TLS))
+		}
+		if t.Error != "" {
+			fmt.Fprintf(b, "\n    %s", printable(t.Error))
+		}
+		b.WriteByte('\n')
+	}
+	for _, o := range a.Outcomes {
+		fmt.Fprintf(b, "  <%s> %s %s %s\n", printable(o.Address), o.Result, o.Status, printable(o.Reply))
+	}
+}
+
+func local(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -1,0 +1,214 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"postrider/queue"
+)
+
+// Format is a way to print a listing.
+type Format string
+
+// The formats.
+const (
+	// FormatMailq is the listing of Postfix's mailq to the letter.
+	FormatMailq Format = "mailq"
+	// FormatJSON is one Item a line.
+	FormatJSON Format = "json"
+	// FormatTable is for people: one line a message, within 80 columns.
+	FormatTable Format = "table"
+)
+
+// printer writes entries one by one, then end. Both may be called without any entry.
+type printer interface {
+	entry(e *queue.Entry) error
+	end() error
+}
+
+func newPrinter(f Format, w io.Writer, now time.Time) (printer, error) {
+	switch f {
+	case FormatMailq:
+		return &mailqPrinter{w: w}, nil
+	case FormatJSON:
+		return &jsonPrinter{enc: json.NewEncoder(w)}, nil
+	case FormatTable:
+		return &tablePrinter{w: w, now: now}, nil
+	}
+	return nil, fmt.Errorf("unknown listing format %q", f)
+}
+
+type jsonPrinter struct{ enc *json.Encoder }
+
+func (p *jsonPrinter) entry(e *queue.Entry) error { return p.enc.Encode(NewItem(e)) }
+func (p *jsonPrinter) end() error                 { return nil }
+
+// mailqPrinter keeps to Postfix's showq format, which monitoring programs parse.
+type mailqPrinter struct {
+	w     io.Writer
+	count int
+	bytes int64
+	buf   []byte
+}
+
+const mailqHead = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
+
+func (p *mailqPrinter) entry(e *queue.Entry) error {
+	m := e.Message
+	p.buf = p.buf[:0]
+	if p.count == 0 {
+		p.buf = append(p.buf, mailqHead...)
+	} else {
+		p.buf = append(p.buf, '\n')
+	}
+	p.count++
+	p.bytes += m.Size
+	sender := "MAILER-DAEMON"
+	if !m.Envelope.ReversePath.IsNull() {
+		sender = m.Envelope.ReversePath.String()
+	}
+	mark := ""
+	switch entryState(e) {
+	case queue.Active:
+		mark = "*"
+	case queue.Held:
+		mark = "!"
+	}
+	p.buf = fmt.Appendf(p.buf, "%-11s %7d %20.20s %s\n", m.ID.String()+mark, m.Size, m.Arrival.Local().Format("Mon Jan _2 15:04:05"), printable(sender))
+	p.recipients(e)
+	_, err := p.w.Write(p.buf)
+	return err
+}
+
+// recipients prints those still in the queue, after the reason they share.
+func (p *mailqPrinter) recipients(e *queue.Entry) {
+	last := ""
+	for i := range e.Deliveries {
+		for _, r := range e.Deliveries[i].Recipients {
+			if r.Result.Ended() {
+				continue
+			}
+			if reason := printable(r.Reply); reason != last {
+				last = reason
+				p.buf = fmt.Appendf(p.buf, "%76s\n", "("+reason+")")
+			}
+			p.buf = fmt.Appendf(p.buf, "%-11s %7s %20.20s %s\n", "", "", "", printable(e.Message.Recipients[r.Index].Address.String()))
+		}
+	}
+}
+
+func (p *mailqPrinter) end() error {
+	if p.count == 0 {
+		_, err := io.WriteString(p.w, "Mail queue is empty\n")
+		return err
+	}
+	plural := "s"
+	if p.count == 1 {
+		plural = ""
+	}
+	_, err := fmt.Fprintf(p.w, "\n-- %d Kbytes in %d Request%s.\n", p.bytes/1024, p.count, plural)
+	return err
+}
+
+// printable makes text from the network safe for a line on a terminal.
+func printable(s string) string {
+	clean := func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return '?'
+		}
+		return r
+	}
+	return strings.Map(clean, s)
+}
+
+type tablePrinter struct {
+	w     io.Writer
+	now   time.Time
+	count int
+}
+
+func (p *tablePrinter) entry(e *queue.Entry) error {
+	if p.count == 0 {
+		fmt.Fprintf(p.w, "%-12s %-8s %5s %5s  %s\n", "ID", "STATE", "AGE", "SIZE", "SENDER -> RECIPIENTS")
+	}
+	p.count++
+	m := e.Message
+	sender := "<>"
+	if !m.Envelope.ReversePath.IsNull() {
+		sender = m.Envelope.ReversePath.String()
+	}
+	_, err := fmt.Fprintf(p.w, "%-12s %-8s %5s %5s  %s\n", m.ID, entryState(e), shortAge(p.now.Sub(m.Arrival)), shortSize(m.Size),
+		clip(printable(sender+" -> "+recipientSummary(m)), 45))
+	if reason := firstReason(e); err == nil && reason != "" {
+		_, err = fmt.Fprintf(p.w, "%-12s %s\n", "", clip(printable(reason), 67))
+	}
+	return err
+}
+
+func (p *tablePrinter) end() error {
+	if p.count == 0 {
+		_, err := io.WriteString(p.w, "The queue is empty.\n")
+		return err
+	}
+	return nil
+}
+
+func recipientSummary(m *queue.Message) string {
+	if len(m.Recipients) == 0 {
+		return ""
+	}
+	first := m.Recipients[0].Address.String()
+	if len(m.Recipients) > 1 {
+		return fmt.Sprintf("%s +%d", first, len(m.Recipients)-1)
+	}
+	return first
+}
+
+func firstReason(e *queue.Entry) string {
+	if e.HoldReason != "" {
+		return "on hold: " + e.HoldReason
+	}
+	for _, d := range e.Deliveries {
+		for _, r := range d.Recipients {
+			if !r.Result.Ended() && r.Reply != "" {
+				return r.Reply
+			}
+		}
+	}
+	return ""
+}
+
+func clip(s string, width int) string {
+	if r := []rune(s); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return s
+}
+
+func shortAge(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+func shortSize(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%dB", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%dK", n>>10)
+	}
+	return fmt.Sprintf("%dM", n>>20)
+}
