@@ -92,7 +92,7 @@ func (a *Agent) Deliver(ctx context.Context, w *queue.Work) schedule.Verdict {
 	default:
 		t.direct(ctx, route)
 	}
-	return t.verdict()
+	return t.verdict(ctx)
 }
 
 // attempt is the state of one Deliver call.
@@ -109,12 +109,13 @@ type attempt struct {
 	// good says that some host took a transaction to its end; unreachable that a
 	// host could not be talked to.
 	good, unreachable bool
-	// last is why the pending recipients are still undecided.
-	last queue.Outcome
+	// last is, by recipient, why it is still undecided.
+	last map[int]queue.Outcome
 }
 
 func newAttempt(ctx context.Context, a *Agent, w *queue.Work) *attempt {
-	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w.Message)}
+	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w.Message),
+		last: map[int]queue.Outcome{}}
 }
 
 // sort parts the recipients that still belong to the destination from those that
@@ -150,18 +151,20 @@ func (t *attempt) decide(o queue.Outcome) {
 	}
 }
 
-// decideAll gives every undecided recipient the same outcome.
-func (t *attempt) decideAll(o queue.Outcome) {
-	for _, index := range t.pending {
-		o.Index = index
-		t.outcomes = append(t.outcomes, o)
+// verdict sums up. When ctx has ended, what no host has decided on stays as it
+// was: it was us who broke off.
+func (t *attempt) verdict(ctx context.Context) schedule.Verdict {
+	reason := ""
+	if ctx.Err() != nil {
+		t.pending = nil
 	}
-	t.pending = nil
-}
-
-func (t *attempt) verdict() schedule.Verdict {
-	if len(t.pending) > 0 {
-		t.decideAll(t.last)
+	for _, index := range append([]int(nil), t.pending...) {
+		o, ok := t.last[index]
+		if !ok {
+			o = queue.Outcome{Index: index, Result: queue.Temporary, Status: "4.4.0", Reply: "no host could be tried"}
+		}
+		reason = oneLine(o.Reply)
+		t.decide(o)
 	}
 	v := schedule.Verdict{
 		Attempt: queue.Attempt{
@@ -170,7 +173,7 @@ func (t *attempt) verdict() schedule.Verdict {
 		},
 		Move:      t.moved,
 		Uncounted: len(t.outcomes) == 0,
-		Reason:    oneLine(t.last.Reply),
+		Reason:    reason,
 	}
 	switch {
 	case t.good:

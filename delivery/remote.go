@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -86,12 +85,16 @@ func (t *attempt) lookupFailed(name string, err error, ours bool) {
 		t.putOff(status, err.Error())
 		return
 	}
-	t.decideAll(queue.Outcome{Result: queue.Failed, Status: e.Status(), Reply: err.Error()})
+	for _, index := range append([]int(nil), t.pending...) {
+		t.decide(queue.Outcome{Index: index, Result: queue.Failed, Status: e.Status(), Reply: err.Error()})
+	}
 }
 
 // putOff notes why the undecided recipients are put off, should no host decide.
 func (t *attempt) putOff(status, text string) {
-	t.last = queue.Outcome{Result: queue.Temporary, Status: status, Reply: text}
+	for _, index := range t.pending {
+		t.last[index] = queue.Outcome{Index: index, Result: queue.Temporary, Status: status, Reply: text}
+	}
 }
 
 func (t *attempt) tryHosts(ctx context.Context, hosts *mx.Hosts, c condition) {
@@ -99,7 +102,7 @@ func (t *attempt) tryHosts(ctx context.Context, hosts *mx.Hosts, c condition) {
 	for _, h := range hosts.List {
 		if h.Err != nil {
 			t.tries = append(t.tries, queue.Try{Host: h.Name, Error: h.Err.Error()})
-			if t.last.Result == queue.Pending {
+			if len(t.last) == 0 {
 				t.putOff("4.4.3", h.Err.Error())
 			}
 		}
@@ -119,9 +122,12 @@ func (t *attempt) tryHosts(ctx context.Context, hosts *mx.Hosts, c condition) {
 // another host may be tried for what is left.
 func (t *attempt) tryAddress(ctx context.Context, h mx.Host, ip netip.Addr, c condition) (goOn bool) {
 	target := t.target(h, ip, c)
-	leave := func() {}
 	tx := t.transaction()
-	tx.OnData = func() { leave = schedule.InTransfer(ctx) }
+	leave := func() {}
+	tx.OnData = func() {
+		leave() // of the transaction before, where recipients were split
+		leave = schedule.InTransfer(ctx)
+	}
 	report := t.agent.Client.Send(ctx, target, tx)
 	leave()
 	try := queue.Try{Host: h.Name, Address: target.Address.String(), TLS: report.TLS, Took: report.Took, Reused: report.Reused}
@@ -129,7 +135,7 @@ func (t *attempt) tryAddress(ctx context.Context, h mx.Host, ip netip.Addr, c co
 		try.Error = report.Err.Error()
 	}
 	t.tries = append(t.tries, try)
-	t.note(h, target, c, report)
+	t.note(h, c, report)
 	return report.Err == nil || report.Err.NextHost()
 }
 
@@ -162,47 +168,28 @@ func (t *attempt) transaction() *smtp.Transaction {
 	return tx
 }
 
-// note takes a host's words over as outcomes.
-func (t *attempt) note(h mx.Host, target smtp.Target, c condition, report *smtp.Report) {
-	if report.Err == nil {
+// note takes a host's words over as outcomes. What is not its last word on a
+// recipient is kept for the case that there is no other host.
+func (t *attempt) note(h mx.Host, c condition, report *smtp.Report) {
+	e := report.Err
+	if e == nil {
 		t.good = true
 	} else {
-		t.unreachable = t.unreachable || report.Err.ConnectFailure()
-		t.last = failure(target, report.Err, c.relay)
+		t.unreachable = t.unreachable || e.ConnectFailure()
 	}
-	indexes := append([]int(nil), t.pending...)
-	for i, res := range report.Results {
-		switch {
-		case res.Done:
-			t.decide(outcome(indexes[i], h.Name, res))
-		case report.Err == nil:
-			t.last = outcome(indexes[i], h.Name, res)
+	final := e != nil && !e.NextHost() && !e.Temporary()
+	for i, index := range append([]int(nil), t.pending...) {
+		o := outcome(index, h.Name, report.Results[i])
+		if o.Result == queue.Failed && c.relay && e != nil && e.Phase < smtp.PhaseMail {
+			// A relay of ours that does not talk to us is no reason to give mail up.
+			o.Result = queue.Temporary
+			o.Status = "4" + o.Status[1:]
+		}
+		t.last[index] = o
+		if report.Results[i].Done || final && o.Result == queue.Failed {
+			t.decide(o)
 		}
 	}
-	if e := report.Err; e != nil && t.last.Result == queue.Failed && !e.NextHost() {
-		t.decideAll(t.last)
-	}
-}
-
-// failure is what a recipient gets if the session's failure is the last word. A
-// relay of ours that does not talk to us is no reason to give mail up.
-func failure(target smtp.Target, e *smtp.Error, relay bool) queue.Outcome {
-	o := queue.Outcome{Result: queue.Temporary, Status: "4.4.2", Reply: e.Error()}
-	if e.Phase == smtp.PhaseDial {
-		o.Status = "4.4.1"
-		o.Reply = fmt.Sprintf("connect to %s[%s]:%d: %v", target.Host, target.Address.Addr(), target.Address.Port(), e.Err)
-	}
-	if e.Reply != nil {
-		o.Status = e.Reply.Status
-		if e.Reply.Remote {
-			o.Code, o.Reply, o.Remote = e.Reply.Code, e.Reply.Text, target.Host
-		}
-	}
-	if !e.Temporary() && !(relay && e.Phase < smtp.PhaseMail) {
-		o.Result = queue.Failed
-	}
-	o.Status = withClass(o.Status, o.Result)
-	return o
 }
 
 func outcome(index int, host string, res smtp.RecipientResult) queue.Outcome {
@@ -210,28 +197,17 @@ func outcome(index int, host string, res smtp.RecipientResult) queue.Outcome {
 	if res.Reply.Remote {
 		o.Remote = host
 	}
-	switch res.Reply.Code / 100 {
-	case 2:
+	switch {
+	case res.Reply.Positive() && res.DSN:
+		o.Result = queue.Delivered
+	case res.Reply.Positive():
 		o.Result = queue.Relayed
-		if res.DSN {
-			o.Result = queue.Delivered
-		}
-	case 5:
+	case res.Reply.Permanent():
 		o.Result = queue.Failed
 	default:
 		o.Result = queue.Temporary
 	}
-	o.Status = withClass(o.Status, o.Result)
 	return o
-}
-
-// withClass gives a status code the class that fits the result (RFC 3463 §2).
-func withClass(status string, r queue.Result) string {
-	class := map[queue.Result]string{queue.Temporary: "4", queue.Failed: "5", queue.Delivered: "2", queue.Relayed: "2"}[r]
-	if len(status) < 5 {
-		return class + ".0.0"
-	}
-	return class + status[1:]
 }
 
 func tlsMode(r policy.Requirement) smtp.TLSMode {

@@ -69,22 +69,23 @@ func TestWhoseADBitCounts(t *testing.T) {
 
 func TestToASCII(t *testing.T) {
 	for in, want := range map[string]string{
-		"Example.COM":   "example.com",
-		"münchen.de":    "xn--mnchen-3ya.de",
-		"MÜNCHEN.de":    "xn--mnchen-3ya.de",
-		"straße.de":     "xn--strae-oqa.de",
-		"例え。テスト":        "xn--r8jz45g.xn--zckzah",
-		"пример.рф":     "xn--e1afmkfd.xn--p1ai",
-		"παράδειγμα.gr": "xn--hxajbheg2az3al.gr",
-		"उदाहरण.भारत":   "xn--p1b6ci4b4b3a.xn--h2brj9c",
-		"ｅｘａｍｐｌｅ．com":   "example.com",
-		"他们为什么不说中文":     "xn--ihqwcrb4cv8a8dqg056pqjye",
+		"Example.COM":      "example.com",
+		"münchen.de":       "xn--mnchen-3ya.de",
+		"MÜNCHEN.de":       "xn--mnchen-3ya.de",
+		"mu\u0308nchen.de": "xn--mnchen-3ya.de",
+		"straße.de":        "xn--strae-oqa.de",
+		"例え。テスト":           "xn--r8jz45g.xn--zckzah",
+		"пример.рф":        "xn--e1afmkfd.xn--p1ai",
+		"παράδειγμα.gr":    "xn--hxajbheg2az3al.gr",
+		"उदाहरण.भारत":      "xn--p1b6ci4b4b3a.xn--h2brj9c",
+		"ｅｘａｍｐｌｅ．com":      "example.com",
+		"他们为什么不说中文":        "xn--ihqwcrb4cv8a8dqg056pqjye",
 	} {
 		if got, err := toASCII(in); got != want || err != nil {
 			t.Errorf("%s: got %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"mu\u0308nchen.de", "\xff.de", "a\u00bd.de", "\u0301a.de", "\u2028.de", "\u093ea.de", "a÷.de", "ß" + strings.Repeat("x", 2000)} {
+	for _, in := range []string{"\xff.de", "\u0301a.de", "\u2028.de", "\u093ea.de"} {
 		if got, err := toASCII(in); err == nil {
 			t.Errorf("%q: became %q", in, got)
 		}

@@ -18,7 +18,7 @@ func (s *session) login(t *Target) *Error {
 	}
 	mechanism := s.mechanism(t.Auth)
 	if mechanism == nil {
-		return s.noLogin(fmt.Errorf("host offers neither PLAIN nor LOGIN authentication, but %q", s.offers.auth))
+		return s.noLogin(fmt.Errorf("host offers neither PLAIN nor LOGIN authentication, only %v", s.offers.auth))
 	}
 	r, err := s.converse(mechanism)
 	if err != nil {

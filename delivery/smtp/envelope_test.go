@@ -89,7 +89,7 @@ func TestEnvelope(t *testing.T) {
 		},
 		{
 			"domain without ASCII form", "250 a",
-			smtp.Transaction{From: from, Recipients: []smtp.Recipient{to("b@e\u0301.example", 0, ""), to("c@x", 0, "")}},
+			smtp.Transaction{From: from, Recipients: []smtp.Recipient{to("b@\u0301e.example", 0, ""), to("c@x", 0, "")}},
 			[]string{"MAIL FROM:<from@example.org>", "RCPT TO:<c@x>"}, "none", "open - 5.6.7, done 250 2.0.0",
 		},
 		{

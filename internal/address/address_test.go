@@ -264,21 +264,23 @@ func TestASCII(t *testing.T) {
 		"[192.0.2.1]":       "[192.0.2.1]",
 		"bücher.example":    "xn--bcher-kva.example",
 		"BÜCHER.example":    "xn--bcher-kva.example",
+		"bu\u0308cher.de":   "xn--bcher-kva.de",
+		"a\u200b.de":        "a.de",
 		"münchen.de":        "xn--mnchen-3ya.de",
 		"例え.テスト":            "xn--r8jz45g.xn--zckzah",
 		"例え。テスト":            "xn--r8jz45g.xn--zckzah",
 		"пример.испытание":  "xn--e1afmkfd.xn--80akhbyknj4f",
 		"παράδειγμα.δοκιμή": "xn--hxajbheg2az3al.xn--jxalpdlp",
-		"उदाहरण.परीक्षा":    "xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g",
-		"faß.de":            "xn--fa-hia.de",
-		"ｅｘａｍｐｌｅ.com":       "example.com",
+		"उदाहरण.परीक्षा": "xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g",
+		"faß.de":      "xn--fa-hia.de",
+		"ｅｘａｍｐｌｅ.com": "example.com",
 	} {
 		a, err := address.Address{Local: "a", Domain: in}.ASCII()
 		if err != nil || a.Domain != want {
 			t.Errorf("ASCII(%q) = %q, %v; want %q", in, a.Domain, err, want)
 		}
 	}
-	for _, in := range []string{"bu\u0308cher.de", "a\u200b.de", "ä" + strings.Repeat("b", 62) + ".de", "ä\u00a0b.de", "ä..de", "\u200dä.de"} {
+	for _, in := range []string{"ä" + strings.Repeat("b", 62) + ".de", "ä\u00a0b.de", "ä..de", "\u200dä.de"} {
 		if a, err := (address.Address{Local: "a", Domain: in}).ASCII(); !errors.Is(err, address.ErrDomain) {
 			t.Errorf("ASCII(%q) = %q, %v; want ErrDomain", in, a.Domain, err)
 		}

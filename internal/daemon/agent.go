@@ -11,7 +11,6 @@ import (
 	"postrider/delivery"
 	"postrider/delivery/local"
 	"postrider/delivery/smtp"
-	"postrider/internal/address"
 	"postrider/internal/config"
 	"postrider/mx"
 	"postrider/queue"
@@ -53,7 +52,7 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 		return fmt.Errorf("local.mailbox: %w", err)
 	}
 	if a.client == nil {
-		a.client = smtp.New(smtp.Options{Logger: d.logger, ToASCII: toASCII})
+		a.client = smtp.New(smtp.Options{Logger: d.logger})
 	}
 	a.current.Store(delivery.New(delivery.Options{
 		Bodies: d.store, Router: d.router, Resolver: resolver, Client: a.client, Mailboxes: mailboxes,
@@ -64,11 +63,6 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 }
 
 func (a *agent) close() { a.client.Close() }
-
-func toASCII(domain string) (string, error) {
-	a, err := address.Address{Local: "x", Domain: domain}.ASCII()
-	return a.Domain, err
-}
 
 func bindAddresses(cfg *config.Config) []netip.Addr {
 	var list []netip.Addr

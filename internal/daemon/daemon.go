@@ -111,7 +111,7 @@ func (d *daemon) build() error {
 	}
 	reporter := bounce.New(bounce.Options{
 		Store: d.store, Hostname: cfg.Hostname, Origin: cfg.Origin, Postmaster: postmaster(cfg),
-		Destination: d.router.Destination, BounceLifetime: cfg.Retry.BounceLifetime.D(), Logger: d.logger,
+		Destination: d.router.Destination, Lifetime: cfg.Retry.Lifetime.D(), BounceLifetime: cfg.Retry.BounceLifetime.D(), Logger: d.logger,
 	})
 	d.scheduler = schedule.New(schedule.Options{
 		Store: d.store, Agent: d.agent, Reporter: reporter, Logger: d.logger,

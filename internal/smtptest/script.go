@@ -61,7 +61,12 @@ type Scripted struct {
 // StartScript starts a scripted server on a free port of 127.0.0.1. cfg, if set,
 // serves STARTTLS or, with implicit, the whole connection.
 func StartScript(s Script, cfg *tls.Config, implicit bool) (*Scripted, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return StartScriptAt("127.0.0.1:0", s, cfg, implicit)
+}
+
+// StartScriptAt is StartScript on a certain address.
+func StartScriptAt(addr string, s Script, cfg *tls.Config, implicit bool) (*Scripted, error) {
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("start scripted server: %w", err)
 	}

@@ -72,7 +72,10 @@ type Sink struct {
 	opts   Options
 	server *smtp.Server
 	addr   netip.AddrPort
-	served sync.WaitGroup
+	// listener is closed besides the server, which does not know it before the
+	// goroutine that serves has begun.
+	listener net.Listener
+	served   sync.WaitGroup
 
 	mu       sync.Mutex
 	messages []Message
@@ -94,7 +97,7 @@ func StartSink(o Options) (*Sink, error) {
 		return nil, fmt.Errorf("start mail sink: %w", err)
 	}
 	s := &Sink{opts: o, addr: l.Addr().(*net.TCPAddr).AddrPort(), changed: make(chan struct{})}
-	s.server = s.newServer()
+	s.server, s.listener = s.newServer(), l
 	if o.ImplicitTLS {
 		l = tls.NewListener(l, o.TLS)
 	}
@@ -139,6 +142,7 @@ func (s *Sink) Addr() netip.AddrPort { return s.addr }
 // Close ends the server and all its connections.
 func (s *Sink) Close() {
 	// Closing twice is no mistake here.
+	_ = s.listener.Close()
 	_ = s.server.Close()
 	s.served.Wait()
 }
