@@ -13,7 +13,8 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 SBIN := $(DESTDIR)$(PREFIX)/sbin
-BIN  := $(DESTDIR)$(PREFIX)/bin
+# sendmail, mailq and newaliases for who puts this directory in PATH.
+LIB  := $(DESTDIR)$(PREFIX)/lib/postrider
 
 export CGO_ENABLED ?= 0
 
@@ -50,10 +51,10 @@ bench: build ## speed, memory and disk as ratios, beside Postfix where it is ins
 	go run ./bench -bin bin
 
 install: build ## programs, links, units, configuration, user and directories
-	install -d $(SBIN) $(BIN)
+	install -d $(SBIN) $(LIB)
 	install -m 755 bin/postrider $(SBIN)/postrider
 	install -m 755 bin/sendmail $(SBIN)/postrider-sendmail
-	ln -sf ../sbin/postrider-sendmail $(BIN)/postrider-mailq
+	for name in sendmail mailq newaliases; do ln -sf ../../sbin/postrider-sendmail $(LIB)/$$name; done
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/postrider
 	for unit in contrib/systemd/*; do sed -e 's,@SBINDIR@,$(PREFIX)/sbin,g' -e 's,@USER@,$(MAILUSER),g' -e 's,@SPOOLDIR@,$(SPOOLDIR),g' \
 	  $$unit > $(DESTDIR)$(UNITDIR)/$$(basename $$unit); chmod 644 $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
@@ -68,7 +69,8 @@ uninstall-sendmail: ## put back what was /usr/sbin/sendmail before
 	sh contrib/become-sendmail uninstall "$(DESTDIR)" $(PREFIX)
 
 uninstall: uninstall-sendmail ## remove the programs and units; spool and configuration stay
-	rm -f $(SBIN)/postrider $(SBIN)/postrider-sendmail $(BIN)/postrider-mailq
+	rm -f $(SBIN)/postrider $(SBIN)/postrider-sendmail
+	rm -rf $(LIB)
 	for unit in contrib/systemd/*; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
 
 clean:

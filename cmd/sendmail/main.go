@@ -9,6 +9,6 @@ import (
 )
 
 func main() {
-	sendmail.CloseInherited()
+	sendmail.CleanProcess()
 	os.Exit(sendmail.Run(sendmail.System()))
 }

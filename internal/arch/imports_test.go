@@ -72,7 +72,7 @@ var allowed = []struct {
 var onlyIn = map[string][]string{
 	"go.etcd.io/bbolt":                {"queue/boltstore"},
 	"github.com/miekg/dns":            {"mx", "internal/dnstest"},
-	"github.com/emersion/go-smtp":     {"delivery/smtp", "internal/smtpd", "internal/smtptest"},
+	"github.com/emersion/go-smtp":     {"delivery/smtp", "internal/smtpd", "internal/smtptest", "internal/demo"},
 	"github.com/emersion/go-sasl":     {"delivery/smtp", "internal/smtptest"},
 	"github.com/emersion/go-message":  {"delivery/dsn"},
 	"github.com/spf13/cobra":          {"internal/command"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"postrider/internal/config"
 	"postrider/internal/control"
+	"postrider/internal/maildrop"
 	"postrider/internal/sysexits"
 	"postrider/queue"
 	"postrider/queue/boltstore"
@@ -150,14 +152,33 @@ func (a *app) listCommand() *cobra.Command {
 			if asJSON {
 				format = control.FormatJSON
 			}
-			return a.withQueue(cmd.Context(), func(q control.Queue) error {
-				return q.List(cmd.Context(), filter, format, a.stdout)
-			})
+			return a.list(cmd.Context(), filter, format)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return cmd
+}
+
+// list prints the queue and, to who may see it and apart from what programs parse,
+// what was left in the maildrop and could not be taken over.
+func (a *app) list(ctx context.Context, filter queue.Filter, format control.Format) error {
+	err := a.withQueue(ctx, func(q control.Queue) error { return q.List(ctx, filter, format, a.stdout) })
+	if err != nil {
+		return err
+	}
+	c, err := a.load()
+	if err != nil {
+		return err
+	}
+	damaged, err := maildrop.Quarantined(c.Quarantine())
+	if err != nil {
+		return nil // not for this user's eyes
+	}
+	for _, d := range damaged {
+		fmt.Fprintf(a.stderr, "quarantined: %s, %d bytes from uid %d: %s\n", filepath.Join(c.Quarantine(), d.Name), d.Size, d.UID, d.Reason)
+	}
+	return nil
 }
 
 // mailqCommand is what the mailq and sendmail -bp of the other program run.
@@ -170,9 +191,7 @@ func (a *app) mailqCommand() *cobra.Command {
 			if asJSON {
 				format = control.FormatJSON
 			}
-			return a.withQueue(cmd.Context(), func(q control.Queue) error {
-				return q.List(cmd.Context(), queue.Filter{}, format, a.stdout)
-			})
+			return a.list(cmd.Context(), queue.Filter{}, format)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")

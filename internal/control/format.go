@@ -77,27 +77,45 @@ func (p *mailqPrinter) entry(e *queue.Entry) error {
 	case queue.Held:
 		mark = "!"
 	}
-	p.buf = fmt.Appendf(p.buf, "%-11s %7d %20.20s %s\n", m.ID.String()+mark, m.Size, m.Arrival.Local().Format("Mon Jan _2 15:04:05"), printable(sender))
+	p.buf = fmt.Appendf(p.buf, "%-11s %7d %20.20s %s\n", m.ID.String()+mark, m.Size, m.Arrival.Local().Format("Mon Jan _2 15:04:05 2006"), printable(sender))
 	p.recipients(e)
 	_, err := p.w.Write(p.buf)
 	return err
 }
 
-// recipients prints those still in the queue, after the reason they share.
+// recipients prints those still in the queue: first the ones without a reason,
+// then the others, after the reason they share.
 func (p *mailqPrinter) recipients(e *queue.Entry) {
 	last := ""
+	p.each(e, func(r queue.DeliveryRecipient) {
+		if r.Reply == "" {
+			p.recipient(e, r)
+		}
+	})
+	p.each(e, func(r queue.DeliveryRecipient) {
+		if r.Reply == "" {
+			return
+		}
+		if reason := printable(r.Reply); reason != last {
+			last = reason
+			p.buf = fmt.Appendf(p.buf, "%*s(%s)\n", max(0, 76-len(reason)), "", reason)
+		}
+		p.recipient(e, r)
+	})
+}
+
+func (p *mailqPrinter) each(e *queue.Entry, fn func(queue.DeliveryRecipient)) {
 	for i := range e.Deliveries {
 		for _, r := range e.Deliveries[i].Recipients {
-			if r.Result.Ended() {
-				continue
+			if !r.Result.Ended() {
+				fn(r)
 			}
-			if reason := printable(r.Reply); reason != last {
-				last = reason
-				p.buf = fmt.Appendf(p.buf, "%76s\n", "("+reason+")")
-			}
-			p.buf = fmt.Appendf(p.buf, "%-11s %7s %20.20s %s\n", "", "", "", printable(e.Message.Recipients[r.Index].Address.String()))
 		}
 	}
+}
+
+func (p *mailqPrinter) recipient(e *queue.Entry, r queue.DeliveryRecipient) {
+	p.buf = fmt.Appendf(p.buf, "%-11s %7s %20.20s %s\n", "", "", "", printable(e.Message.Recipients[r.Index].Address.String()))
 }
 
 func (p *mailqPrinter) end() error {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/textproto"
 	"os"
 	"path/filepath"
@@ -17,7 +18,10 @@ import (
 	"strings"
 	"testing"
 
+	"postrider/internal/config"
 	"postrider/internal/maildrop"
+	"postrider/internal/smtpd"
+	"postrider/internal/submission"
 	"postrider/queue"
 	"postrider/queue/boltstore"
 )
@@ -60,9 +64,6 @@ type cliCase struct {
 // elsewhere are the cases that another program answers, or that need a whole
 // system; TestModes has what of them is the command's own.
 var elsewhere = map[string]string{
-	"smtp-stdin":       "the daemon's SMTP server answers",
-	"alpine-bs":        "the daemon's SMTP server answers",
-	"laravel-bs":       "the daemon's SMTP server answers",
 	"mode-mailq-empty": "postrider lists",
 	"mode-bp-empty":    "postrider lists",
 	"mode-mailq-one":   "postrider lists",
@@ -107,6 +108,7 @@ var ways = map[string]way{
 	"socket":   {prepare: openSocket},
 	"spool":    {prepare: openSpool, received: true},
 	"maildrop": {prepare: openMaildrop},
+	"daemon":   {prepare: openDaemon, received: true},
 }
 
 func openSocket(_ *testing.T, h *host) func() []queued {
@@ -151,7 +153,6 @@ func openMaildrop(t *testing.T, h *host) func() []queued {
 }
 
 func openSpool(t *testing.T, h *host) func() []queued {
-	must(t, os.Chown(h.spool, callerUID(h, ""), -1))
 	return func() (all []queued) {
 		path := filepath.Join(h.spool, "queue.db")
 		if _, err := os.Stat(path); err != nil {
@@ -160,27 +161,52 @@ func openSpool(t *testing.T, h *host) func() []queued {
 		store, err := boltstore.Open(path, boltstore.Options{})
 		must(t, err)
 		defer store.Close()
-		entries, _, err := store.List(t.Context(), queue.Filter{}, 0, 100)
-		must(t, err)
-		for _, e := range entries {
-			body, err := store.Body(t.Context(), e.Message.ID)
-			must(t, err)
-			content, err := io.ReadAll(body)
-			must(t, err)
-			body.Close()
-			q := queued{sender: e.Message.Envelope.ReversePath.String(), content: string(content),
-				envelope: e.Message.Envelope, notify: e.Message.Recipients[0].Notify}
-			for _, r := range e.Message.Recipients {
-				q.recipients = append(q.recipients, r.Address.String())
-			}
-			all = append(all, q)
-		}
-		return all
+		return stored(t, store)
 	}
 }
 
+// openDaemon runs what stands behind the submission socket in production.
+func openDaemon(t *testing.T, h *host) func() []queued {
+	cfg, err := config.Load(config.Source{Path: h.config})
+	must(t, err)
+	store, err := boltstore.Open(cfg.QueueDB(), boltstore.Options{})
+	must(t, err)
+	t.Cleanup(func() { store.Close() })
+	log := slog.New(slog.DiscardHandler)
+	intake := submission.New(submission.Options{Store: store, Router: cfg.Routes(), Hostname: cfg.Hostname, Origin: cfg.Origin,
+		LocalDomains: cfg.LocalDomains, MaxSize: int64(cfg.Submission.MaxMessageSize), Lifetime: cfg.Retry.Lifetime.D(), Logger: log})
+	server := smtpd.New(smtpd.Options{Intake: intake, Hostname: cfg.Hostname, MaxSize: int64(cfg.Submission.MaxMessageSize), Logger: log})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: h.socket(), Net: "unix"})
+	must(t, err)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { ended <- server.ServeUnix(ctx, l) }()
+	t.Cleanup(func() { cancel(); server.Shutdown(context.Background()); <-ended })
+	return func() []queued { return stored(t, store) }
+}
+
+func stored(t *testing.T, store queue.Store) (all []queued) {
+	t.Helper()
+	entries, _, err := store.List(t.Context(), queue.Filter{}, 0, 100)
+	must(t, err)
+	for _, e := range entries {
+		body, err := store.Body(t.Context(), e.Message.ID)
+		must(t, err)
+		content, err := io.ReadAll(body)
+		must(t, err)
+		body.Close()
+		q := queued{sender: e.Message.Envelope.ReversePath.String(), content: string(content),
+			envelope: e.Message.Envelope, notify: e.Message.Recipients[0].Notify}
+		for _, r := range e.Message.Recipients {
+			q.recipients = append(q.recipients, r.Address.String())
+		}
+		all = append(all, q)
+	}
+	return all
+}
+
 // callerUID is who plays a role. Only root can let others own a spool.
-func callerUID(_ *host, role string) int {
+func callerUID(role string) int {
 	if os.Getuid() != 0 {
 		return os.Getuid()
 	}
@@ -197,7 +223,10 @@ func b2i(b bool) int {
 func TestCases(t *testing.T) {
 	for _, c := range loadCases(t) {
 		for name, w := range ways {
-			if name != "maildrop" && c.Setup["daemon"] == "stopped" {
+			if c.Setup["daemon"] == "stopped" && (name == "socket" || name == "daemon") {
+				continue
+			}
+			if slices.Contains(c.Argv, "-bs") && name != "daemon" {
 				continue
 			}
 			t.Run(c.ID+"/"+name, func(t *testing.T) { c.run(t, name, w) })
@@ -206,7 +235,7 @@ func TestCases(t *testing.T) {
 }
 
 func (c *cliCase) run(t *testing.T, name string, w way) {
-	uid := callerUID(nil, c.Role)
+	uid := callerUID(c.Role)
 	if os.Getuid() != 0 && c.Role != "user" {
 		t.Skip("only root can play other users")
 	}

@@ -43,8 +43,8 @@ var errUnavailable = errors.New("daemon does not answer")
 type connection struct {
 	net.Conn
 	patience Patience
-	text    *textproto.Conn
-	offered []string // EHLO keywords, in upper case
+	text     *textproto.Conn
+	offered  []string // EHLO keywords, in upper case
 }
 
 // dial connects to the submission socket. A full listen queue is no sign of a dead

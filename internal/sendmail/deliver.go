@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/address"
 	"postrider/internal/message"
+	"postrider/internal/sysexits"
 	"postrider/queue"
 )
 
@@ -57,7 +58,7 @@ func (r *run) sender(caller account) (address.Address, error) {
 	}
 	a, warning, err := address.ParseReversePath(*r.opts.sender)
 	if err != nil {
-		return a, failf(exitDataErr, "sender: %v", err)
+		return a, failf(sysexits.DataErr, "sender: %v", err)
 	}
 	if warning != "" {
 		r.complain("warning: " + warning)
@@ -73,7 +74,7 @@ func (r *run) operands() (given []address.Address, bad []address.BadAddress, err
 		g, b := address.ParseList(operand)
 		for _, one := range b {
 			if errors.Is(one.Err, address.ErrControl) {
-				return nil, nil, failf(exitDataErr, "recipient: %v", one.Err)
+				return nil, nil, failf(sysexits.DataErr, "recipient: %v", one.Err)
 			}
 		}
 		given, bad = append(given, g...), append(bad, b...)
@@ -82,7 +83,7 @@ func (r *run) operands() (given []address.Address, bad []address.BadAddress, err
 		if len(bad) > 0 {
 			return nil, nil, badRecipients("no usable recipient: ", bad)
 		}
-		return nil, nil, failf(exitUsage, "Recipient addresses must be specified: there is none among the operands")
+		return nil, nil, failf(sysexits.Usage, "Recipient addresses must be specified: there is none among the operands")
 	}
 	return given, bad, nil
 }
@@ -97,7 +98,7 @@ func (r *run) address(p *parcel, sender address.Address, given []address.Address
 		if len(bad) > 0 {
 			return badRecipients("no usable recipient: ", bad)
 		}
-		return failf(exitUsage, "No recipient addresses found in message header")
+		return failf(sysexits.Usage, "No recipient addresses found in message header")
 	}
 	for _, a := range given {
 		p.recipients = append(p.recipients, queue.Recipient{Address: a, Notify: r.opts.notify})
@@ -118,7 +119,7 @@ func badRecipients(intro string, bad []address.BadAddress) error {
 	for _, b := range bad {
 		words = append(words, b.Err.Error())
 	}
-	return failf(exitDataErr, "%s%s", intro, strings.Join(words, "; "))
+	return failf(sysexits.DataErr, "%s%s", intro, strings.Join(words, "; "))
 }
 
 // fixup says how the message is to be completed.
@@ -146,12 +147,12 @@ func (r *run) read(p *parcel, o message.Options) (*message.Header, error) {
 	switch {
 	case errors.Is(err, message.ErrTooLarge):
 		r.drain()
-		return nil, failf(exitUnavailable, "message too big: the limit is %d bytes", o.MaxSize)
+		return nil, failf(sysexits.Unavailable, "message too big: the limit is %d bytes", o.MaxSize)
 	case errors.Is(err, message.ErrHeaderTooLarge):
 		r.drain()
-		return nil, failf(exitDataErr, "%v", err)
+		return nil, failf(sysexits.DataErr, "%v", err)
 	case err != nil:
-		return nil, failf(exitTempFail, "%v; nothing was queued", err)
+		return nil, failf(sysexits.TempFail, "%v; nothing was queued", err)
 	}
 	if r.opts.declared8Bit || header.EightBit || in.BodyEightBit() {
 		p.envelope.Body = queue.Body8BitMIME

@@ -7,11 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CloseInherited closes the files that a careless caller left open for us. Those
-// that the Go runtime opened are told from them by their close-on-exec mark: an
-// inherited file cannot have it. Closed files 0, 1 and 2 the runtime has opened on
-// /dev/null before main, so that no file of the spool takes their place.
-func CloseInherited() {
+// CleanProcess undoes what a careless caller left us with: a umask that would make
+// files unreadable to their owner, and open files. Those that the Go runtime opened
+// are told from inherited ones by their close-on-exec mark, which those cannot
+// have. Files 0, 1 and 2, if they were closed, the runtime has opened on /dev/null
+// before main, so that no file of the spool takes their place.
+func CleanProcess() {
+	unix.Umask(0o077)
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return

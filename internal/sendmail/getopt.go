@@ -3,6 +3,8 @@ package sendmail
 import (
 	"path"
 	"strings"
+
+	"postrider/internal/sysexits"
 )
 
 const usage = "usage: sendmail [-t] [-i] [-f sender] [-F name] [option...] [--] [recipient...]"
@@ -56,7 +58,7 @@ func (o *options) parseOptions(args []string) (operands []string, err error) {
 func checkOperands(operands []string) error {
 	for _, operand := range operands {
 		if strings.HasPrefix(operand, "-") {
-			return failf(exitUsage, "operand %q looks like an option; use -- before the recipients", operand)
+			return failf(sysexits.Usage, "operand %q looks like an option; use -- before the recipients", operand)
 		}
 	}
 	return nil
@@ -68,7 +70,7 @@ func (o *options) parseCluster(cluster string, rest []string) ([]string, error) 
 	for cluster != "" {
 		opt := findOption(cluster[0])
 		if opt == nil {
-			return nil, failf(exitUsage, "option -%.1q is not offered; %s", cluster, usage)
+			return nil, failf(sysexits.Usage, "option -%s is not offered; %s", cluster[:1], usage)
 		}
 		letter := cluster[:1]
 		cluster = cluster[1:]
@@ -78,7 +80,7 @@ func (o *options) parseCluster(cluster string, rest []string) ([]string, error) 
 		case cluster != "" || opt.takes == attached:
 			v, cluster = cluster, ""
 		case len(rest) == 0:
-			return nil, failf(exitUsage, "option -%s needs a value; %s", letter, usage)
+			return nil, failf(sysexits.Usage, "option -%s needs a value; %s", letter, usage)
 		default:
 			v, rest = rest[0], rest[1:]
 		}
@@ -109,7 +111,7 @@ func (o *options) setLong(arg string) error {
 	case "--version":
 		return errVersion
 	default:
-		return failf(exitUsage, "option %s is not offered; %s", arg, usage)
+		return failf(sysexits.Usage, "option %s is not offered; %s", arg, usage)
 	}
 	return nil
 }

@@ -3,12 +3,14 @@ package sendmail
 import (
 	"fmt"
 	"strings"
+
+	"postrider/internal/sysexits"
 )
 
 // list shows the queue: the administrators' program knows how.
 func (r *run) list() error {
 	if len(r.opts.operands) > 0 {
-		return failf(exitUsage, "a queue listing takes no operands; %s", usage)
+		return failf(sysexits.Usage, "a queue listing takes no operands; %s", usage)
 	}
 	if r.opts.json {
 		return r.become("mailq", "--json")
@@ -19,55 +21,60 @@ func (r *run) list() error {
 // newaliases has no database to build: the alias files are read as they are.
 func (r *run) newaliases() error {
 	if r.env.UID != 0 {
-		return failf(exitNoPerm, "only root may rebuild the aliases")
+		return failf(sysexits.NoPerm, "only root may rebuild the aliases")
 	}
 	return nil
 }
 
 func (r *run) background() error {
 	if r.env.UID != 0 {
-		return failf(exitNoPerm, "only root may start the daemon")
+		return failf(sysexits.NoPerm, "only root may start the daemon")
 	}
 	return r.start("daemon")
 }
 
 func (r *run) foreground() error {
 	if r.env.UID != 0 {
-		return failf(exitNoPerm, "only root may start the daemon")
+		return failf(sysexits.NoPerm, "only root may start the daemon")
 	}
 	return r.become("daemon")
 }
 
-// queueFilters are the selecting forms of -q with postrider's options for them.
-var queueFilters = map[byte]string{
-	'I': "--id-contains",
-	'R': "--recipient-contains",
-	'S': "--sender-contains",
+// queueFilter is postrider's option for a selecting form of -q; empty for others.
+func queueFilter(form byte) string {
+	switch form {
+	case 'I':
+		return "--id-contains"
+	case 'R':
+		return "--recipient-contains"
+	case 'S':
+		return "--sender-contains"
+	}
+	return ""
 }
 
 // flush has queued messages tried now: all, or those that a substring selects
-// (-qI, -qR, -qS, with ! for all others). A queue interval (-q30m) is for a daemon
-// that is told how often to try; ours knows.
+// (-qI, -qR, -qS, with ! for all others). It is the daemon that tries, so -qf,
+// which elsewhere tries in the foreground, asks for no more than -q. A queue
+// interval (-q30m) is for a daemon that is told how often to try; ours knows.
 func (r *run) flush() error {
 	if len(r.opts.operands) > 0 {
-		return failf(exitUsage, "option -q takes its value attached and no operands; %s", usage)
+		return failf(sysexits.Usage, "option -q takes its value attached and no operands; %s", usage)
 	}
 	v := *r.opts.queueRun
 	if isInterval(v) {
 		return nil
 	}
-	args := []string{"queue", "flush"}
+	args := []string{"queue", "flush", "--quiet"}
 	not := strings.HasPrefix(v, "!")
 	v = strings.TrimPrefix(v, "!")
 	switch {
-	case v == "" && !not:
+	case (v == "" || v == "f") && !not:
 		return r.become(args...)
-	case v == "f" && !not:
-		return r.become(append(args, "--wait")...)
-	case len(v) < 2 || queueFilters[v[0]] == "":
-		return failf(exitUsage, "queue run -q%s is not offered; %s", *r.opts.queueRun, usage)
+	case len(v) < 2 || queueFilter(v[0]) == "":
+		return failf(sysexits.Usage, "queue run -q%s is not offered; %s", *r.opts.queueRun, usage)
 	}
-	args = append(args, fmt.Sprintf("%s=%s", queueFilters[v[0]], v[1:]))
+	args = append(args, fmt.Sprintf("%s=%s", queueFilter(v[0]), v[1:]))
 	if not {
 		args = append(args, "--not")
 	}

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"strings"
 
+	"postrider/internal/sysexits"
 	"postrider/queue"
 )
 
@@ -102,7 +103,7 @@ var grammar = [...]option{
 
 func (o *options) setMode(v string) error {
 	if len(v) != 1 || !strings.Contains(knownModes, v) {
-		return failf(exitUsage, "mode -b%s is not offered", v)
+		return failf(sysexits.Usage, "mode -b%s is not offered", v)
 	}
 	o.mode, o.explicit = mode(v[0]), true
 	return nil
@@ -115,7 +116,7 @@ func (o *options) setBody(v string) error {
 	case "7BIT":
 		o.declared8Bit = false
 	default:
-		return failf(exitUsage, "body type %q of option -B is neither 7BIT nor 8BITMIME", v)
+		return failf(sysexits.Usage, "body type %q of option -B is neither 7BIT nor 8BITMIME", v)
 	}
 	return nil
 }

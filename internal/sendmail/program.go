@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"postrider/internal/sysexits"
 )
 
 // postrider finds the program that does what is not ours to do. It is looked for
@@ -15,7 +17,7 @@ func (e *Env) postrider() (string, error) {
 			return path, nil
 		}
 	}
-	return "", failf(exitOSErr, "the program postrider is not installed; looked in %v", e.Programs)
+	return "", failf(sysexits.OSErr, "the program postrider is not installed; looked in %v", e.Programs)
 }
 
 // become runs postrider in our place.
@@ -25,7 +27,7 @@ func (r *run) become(args ...string) error {
 		return err
 	}
 	err = r.env.Exec(path, r.postriderArgs(args), r.env.Environ)
-	return failf(exitOSErr, "run %s: %v", path, err)
+	return failf(sysexits.OSErr, "run %s: %v", path, err)
 }
 
 // start runs postrider in the background.
@@ -35,7 +37,7 @@ func (r *run) start(args ...string) error {
 		return err
 	}
 	if err := r.env.Start(path, r.postriderArgs(args), r.env.Environ); err != nil {
-		return failf(exitOSErr, "start %s: %v", path, err)
+		return failf(sysexits.OSErr, "start %s: %v", path, err)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"postrider/internal/sysexits"
 )
 
 // proxy lets the caller speak SMTP with the daemon (-bs): what comes in goes to
@@ -14,7 +16,7 @@ import (
 // caller gets the greeting of a service that is not available (RFC 5321 §3.8).
 func (r *run) proxy(ctx context.Context) error {
 	if len(r.opts.operands) > 0 {
-		return failf(exitUsage, "option -bs takes no recipients; %s", usage)
+		return failf(sysexits.Usage, "option -bs takes no recipients; %s", usage)
 	}
 	c, err := dial(ctx, r.cfg.SubmitSocket(), r.env.Patience)
 	if err != nil {
@@ -31,11 +33,11 @@ func (r *run) proxy(ctx context.Context) error {
 	_, err = io.Copy(&out, conn)
 	switch {
 	case out.failed != nil: // whoever asked does not listen any more
-		return failf(exitTempFail, "write to standard output: %v", out.failed)
+		return failf(sysexits.TempFail, "write to standard output: %v", out.failed)
 	case out.says("221"), err == nil && in.ended():
 		return nil
 	case out.says("421"):
-		return &failure{status: exitTempFail}
+		return &failure{status: sysexits.TempFail}
 	case err == nil:
 		err = errUnavailable
 	}
@@ -46,7 +48,7 @@ func (r *run) proxy(ctx context.Context) error {
 // which some callers read as replies.
 func (r *run) unavailable(err error) error {
 	fmt.Fprintf(r.env.Stdout, "421 4.3.2 %s mail system is not available: %s\r\n", r.cfg.Hostname, oneLine(err.Error()))
-	return &failure{status: exitTempFail}
+	return &failure{status: sysexits.TempFail}
 }
 
 // inbound is the half of the proxy that reads standard input. It ends with the

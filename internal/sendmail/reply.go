@@ -3,6 +3,8 @@ package sendmail
 import (
 	"fmt"
 	"strings"
+
+	"postrider/internal/sysexits"
 )
 
 // reply is an SMTP reply that refuses something.
@@ -23,11 +25,11 @@ func (r *reply) status() int {
 	enhanced, _, _ := strings.Cut(r.text, " ")
 	switch {
 	case !r.permanent():
-		return exitTempFail
+		return sysexits.TempFail
 	case r.code == 552, enhanced == "5.3.4", enhanced == "5.2.3":
-		return exitUnavailable
+		return sysexits.Unavailable
 	case strings.HasPrefix(enhanced, "5.7."), r.code == 530, r.code == 535:
-		return exitNoPerm
+		return sysexits.NoPerm
 	}
-	return exitDataErr
+	return sysexits.DataErr
 }

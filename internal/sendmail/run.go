@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"postrider/internal/config"
+	"postrider/internal/sysexits"
 )
 
 // Ends of a run that print to standard output.
@@ -30,15 +31,15 @@ func Run(env Env) int {
 	var f *failure
 	switch {
 	case err == nil:
-		return exitOK
+		return sysexits.OK
 	case errors.Is(err, errHelp):
 		fmt.Fprintln(env.Stdout, usage)
-		return exitOK
+		return sysexits.OK
 	case errors.Is(err, errVersion):
 		fmt.Fprintln(env.Stdout, "sendmail (postrider)", version())
-		return exitOK
+		return sysexits.OK
 	case !errors.As(err, &f):
-		f = &failure{exitTempFail, err.Error()}
+		f = &failure{sysexits.TempFail, err.Error()}
 	}
 	if f.text != "" {
 		r.complain(f.text)
@@ -64,7 +65,7 @@ func (r *run) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.opts.config != "" && r.env.UID != 0 {
-		return failf(exitNoPerm, "only root may choose the configuration with -C; set POSTRIDER_CONFIG instead")
+		return failf(sysexits.NoPerm, "only root may choose the configuration with -C; set POSTRIDER_CONFIG instead")
 	}
 	for _, w := range r.opts.warnings {
 		r.complain("warning: " + w)
@@ -89,11 +90,11 @@ func (r *run) run(ctx context.Context) (err error) {
 // runConfigured does what needs the configuration.
 func (r *run) runConfigured(ctx context.Context) (err error) {
 	if r.opts.mode == modeDeliver && !r.opts.fromHeader && len(r.opts.operands) == 0 {
-		return failf(exitUsage, "Recipient addresses must be specified on the command line or via the -t option")
+		return failf(sysexits.Usage, "Recipient addresses must be specified on the command line or via the -t option")
 	}
 	r.cfg, err = config.Load(config.Source{Path: r.opts.config, Environ: r.env.Environ})
 	if err != nil {
-		return &failure{exitConfig, err.Error()}
+		return &failure{sysexits.Config, err.Error()}
 	}
 	switch r.opts.mode {
 	case modeSMTP:

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/sysexits"
 )
 
 // errInterrupted is the cause of a context that a signal ended.
@@ -56,7 +58,7 @@ func (i *Interrupts) interrupt(s os.Signal) {
 	defer i.mu.Unlock()
 	switch {
 	case i.durable:
-		os.Exit(exitOK)
+		os.Exit(sysexits.OK)
 	case i.handing != nil:
 		i.handing(errInterrupted)
 		return
@@ -66,7 +68,7 @@ func (i *Interrupts) interrupt(s os.Signal) {
 		unix.Kill(unix.Getpid(), n)
 	}
 	// SIGPIPE does not kill a Go program.
-	os.Exit(exitTempFail)
+	os.Exit(sysexits.TempFail)
 }
 
 // protect gives a context that a signal ends, for the time in which there may be

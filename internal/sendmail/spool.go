@@ -12,6 +12,7 @@ import (
 
 	"postrider/internal/message"
 	"postrider/internal/submission"
+	"postrider/internal/sysexits"
 	"postrider/queue"
 	"postrider/queue/boltstore"
 )
@@ -59,7 +60,7 @@ func (r *run) bySpool(ctx context.Context, p *parcel) error {
 	case errors.As(err, &refused) && !refused.Temporary():
 		return failf(refused.Exit, "message refused: %s", refused.Text)
 	case errors.Is(err, queue.ErrNoSpace):
-		return failf(exitTempFail, "message not queued: %v", err)
+		return failf(sysexits.TempFail, "message not queued: %v", err)
 	case err != nil:
 		return &closedWay{name, err}
 	}

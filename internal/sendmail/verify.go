@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/internal/address"
+	"postrider/internal/sysexits"
 	"postrider/policy"
 )
 
@@ -13,26 +14,26 @@ import (
 func (r *run) verify() error {
 	switch {
 	case r.opts.fromHeader:
-		return failf(exitUsage, "options -bv and -t exclude each other; %s", usage)
+		return failf(sysexits.Usage, "options -bv and -t exclude each other; %s", usage)
 	case len(r.opts.operands) == 0:
-		return failf(exitUsage, "option -bv needs addresses; %s", usage)
+		return failf(sysexits.Usage, "option -bv needs addresses; %s", usage)
 	}
-	status := exitOK
+	status := sysexits.OK
 	for _, operand := range r.opts.operands {
 		good, bad := address.ParseList(operand)
 		for _, b := range bad {
-			status = exitNoUser
+			status = sysexits.NoUser
 			fmt.Fprintf(r.env.Stdout, "%s... User address required: %v\n", oneLine(b.Text), b.Err)
 		}
 		for _, a := range good {
 			verdict, ok := r.destination(a)
 			if !ok {
-				status = exitNoUser
+				status = sysexits.NoUser
 			}
 			fmt.Fprintf(r.env.Stdout, "%s... %s\n", a, verdict)
 		}
 	}
-	if status != exitOK {
+	if status != sysexits.OK {
 		return &failure{status: status}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postrider/internal/maildrop"
+	"postrider/internal/sysexits"
 )
 
 // handIn brings a message to where it is durable, by the first way that is open:
@@ -22,7 +23,7 @@ func (r *run) handIn(ctx context.Context, p *parcel) error {
 		case !errors.As(err, &closed):
 			return err
 		case ctx.Err() != nil:
-			return failf(exitTempFail, "%v; nothing was queued", context.Cause(ctx))
+			return failf(sysexits.TempFail, "%v; nothing was queued", context.Cause(ctx))
 		case closed.err != nil:
 			tried = append(tried, closed)
 		}
@@ -42,12 +43,12 @@ func (c *closedWay) Unwrap() error { return c.err }
 // noWay names all that was tried. Where permissions shut every way, trying again
 // later does not help, and the caller must not be told so.
 func noWay(tried []error) error {
-	status := exitNoPerm
+	status := sysexits.NoPerm
 	var words []string
 	for _, err := range tried {
 		words = append(words, err.Error())
 		if !errors.Is(err, fs.ErrPermission) {
-			status = exitTempFail
+			status = sysexits.TempFail
 		}
 	}
 	return failf(status, "message not queued: %s; start the daemon (postrider daemon), or have its "+
@@ -78,7 +79,7 @@ func (r *run) bySocket(ctx context.Context, p *parcel) error {
 	case errors.Is(err, errUnavailable):
 		return &closedWay{"socket " + path, err}
 	default:
-		return failf(exitTempFail, "%v", err)
+		return failf(sysexits.TempFail, "%v", err)
 	}
 	if r.opts.verbose {
 		fmt.Fprintln(r.env.Stdout, oneLine(said))
