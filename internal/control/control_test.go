@@ -160,7 +160,7 @@ func TestMailqIsPostfixs(t *testing.T) {
 	want := `-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------
 ` + first.String() + `      38 Tue Nov  3 04:45:39  alice@example.org
                                          dave@other.example
- (connect to mx.example.net[192.0.2.7]:25: Connection timed out second line)
+   (connect to mx.example.net[192.0.2.7]:25: Connection timed out second line)
                                          bob@example.net
                                          carol@example.net
 
