@@ -31,11 +31,14 @@ func (a *app) daemonCommand() *cobra.Command {
 // right exit status.
 func daemonStatus(err error, once bool) error {
 	var s *status
+	var wrong *daemon.ConfigError
 	switch {
 	case err == nil, once && errors.Is(err, queue.ErrLocked):
 		return nil
 	case errors.Is(err, queue.ErrFailed):
 		return exit(sysexits.IOErr, "%w: the spool's disk did not take a write; check the disk, then start again: what was accepted is in the spool", err)
+	case errors.As(err, &wrong):
+		return exit(sysexits.Config, "%w", err)
 	case errors.As(err, &s), errors.Is(err, queue.ErrLocked), errors.Is(err, queue.ErrForeign), errors.Is(err, queue.ErrNewerSchema):
 		return err
 	}

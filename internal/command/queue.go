@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func openSpool(c *config.Config) (queue.Store, error) {
 }
 
 func (a *app) queueCommand() *cobra.Command {
-	group := &cobra.Command{Use: "queue", Short: "See and steer the queue"}
+	group := newGroup("queue", "See and steer the queue")
 	group.AddCommand(a.listCommand(), a.showCommand(), a.catCommand(), a.flushCommand(), a.deleteCommand())
 	return group
 }
@@ -274,7 +275,7 @@ func (a *app) flushCommand() *cobra.Command {
 			defer client.Close()
 			n, err := client.Flush(cmd.Context(), filter)
 			if err == nil && !quiet {
-				fmt.Fprintf(a.stderr, "%d messages are due now\n", n.Messages)
+				fmt.Fprintf(a.stderr, "due now: %s\n", control.Plural(n.Messages, "message"))
 			}
 			return err
 		},
@@ -295,13 +296,13 @@ func (a *app) deleteCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if cmd.Flags().NFlag() == 0 && len(filter.IDs) == 0 && !all {
+			if reflect.ValueOf(filter).IsZero() && !all {
 				return exit(sysexits.Usage, "say which messages: queue ids, filters, or --all")
 			}
 			return a.withQueue(cmd.Context(), func(q control.Queue) error {
 				n, err := q.Delete(cmd.Context(), filter)
 				if err == nil {
-					fmt.Fprintf(a.stderr, "%d messages deleted\n", n.Messages)
+					fmt.Fprintf(a.stderr, "deleted: %s\n", control.Plural(n.Messages, "message"))
 				}
 				return err
 			})

@@ -77,16 +77,17 @@ func exitCode(err error) int {
 }
 
 func (a *app) root() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "postrider",
-		Short:         "Deliver mail that programs on this host hand to sendmail",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-	}
+	root := newGroup("postrider", "Deliver mail that programs on this host hand to sendmail")
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "C", "", "configuration `file` (default "+config.DefaultPath+")")
 	root.AddCommand(a.daemonCommand(), a.queueCommand(), a.mailqCommand(), a.configCommand(), a.versionCommand())
 	return root
+}
+
+// newGroup makes a command that only has others below it; a word it does not know
+// is an error, not a call for help.
+func newGroup(name, short string) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 }
 
 func (a *app) load() (*config.Config, error) {
@@ -108,7 +109,7 @@ func (a *app) versionCommand() *cobra.Command {
 }
 
 func (a *app) configCommand() *cobra.Command {
-	group := &cobra.Command{Use: "config", Short: "Show or check the configuration"}
+	group := newGroup("config", "Show or check the configuration")
 	group.AddCommand(&cobra.Command{
 		Use: "show", Short: "Print the effective configuration and where each value came from", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -51,7 +51,7 @@ func submittedBy(d *Details) string {
 func writeRecipient(b *bytes.Buffer, r ItemRecipient) {
 	fmt.Fprintf(b, "\nTo <%s>: %s", printable(r.Address), r.State)
 	if r.Attempts > 0 {
-		fmt.Fprintf(b, " after %d attempts", r.Attempts)
+		fmt.Fprintf(b, " after %s", Plural(r.Attempts, "attempt"))
 	}
 	if r.NextAttempt != nil {
 		fmt.Fprintf(b, ", next attempt %s", local(*r.NextAttempt))
@@ -80,3 +80,11 @@ func writeAttempt(b *bytes.Buffer, a AttemptDetail) {
 }
 
 func local(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// Plural counts things in words: "1 message", "2 messages".
+func Plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

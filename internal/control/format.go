@@ -34,7 +34,9 @@ func newPrinter(f Format, w io.Writer, now time.Time) (printer, error) {
 	case FormatMailq:
 		return &mailqPrinter{w: w}, nil
 	case FormatJSON:
-		return &jsonPrinter{enc: json.NewEncoder(w)}, nil
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		return &jsonPrinter{enc}, nil
 	case FormatTable:
 		return &tablePrinter{w: w, now: now}, nil
 	}

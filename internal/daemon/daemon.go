@@ -40,6 +40,16 @@ type Options struct {
 	Ready func()
 }
 
+// ConfigError says that the configuration, or a file that it names, has to be
+// mended before the daemon can run.
+type ConfigError struct{ Err error }
+
+// Error implements error.
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap gives Err.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // drainTime bounds how long sessions past the final dot may take to finish.
 const drainTime = 50 * time.Second
 
@@ -55,7 +65,7 @@ func Run(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := checkSecrets(cfg); err != nil {
-		return err
+		return &ConfigError{err}
 	}
 	if d.store, err = openSpool(ctx, cfg, d.logger); err != nil {
 		return err
@@ -107,7 +117,7 @@ func (d *daemon) build() error {
 	d.router = newRouter(cfg.Routes())
 	d.agent = &agent{}
 	if err := d.agent.replace(d, cfg); err != nil {
-		return err
+		return &ConfigError{err}
 	}
 	reporter := bounce.New(bounce.Options{
 		Store: d.store, Hostname: cfg.Hostname, Origin: cfg.Origin, Postmaster: postmaster(cfg),

@@ -16,7 +16,7 @@ import (
 
 const (
 	maildropMode = fs.ModeSticky | fs.ModeSetgid | 0o733
-	lockWait     = 10 * time.Second
+	lockWait     = 3 * time.Second
 	// Compaction pays when more than half of a file of some size is free.
 	compactFrom = 256 << 20
 )

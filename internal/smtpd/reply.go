@@ -133,7 +133,10 @@ func (g *guard) flush() error {
 	_, err := g.Conn.Write(g.mem.out)
 	g.mem.out = g.mem.out[:0]
 	if err != nil {
-		g.dead, g.err = true, err
+		// The engine is told that the connection is closed: many clients do not wait
+		// for the answer to QUIT, and that is no trouble to log.
+		g.dead, g.err = true, net.ErrClosed
+		g.srv.opts.Logger.Debug("SMTP client does not listen", "client", g.peer.String(), "error", err)
 	}
 	return err
 }

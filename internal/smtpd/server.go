@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 
 	"github.com/emersion/go-smtp"
 )
@@ -179,7 +180,18 @@ func (s *Server) cutAll() {
 }
 
 // engineLog carries what the engine has to say, panics above all, into our log.
+// That a client has gone without waiting for the last reply is no news.
 type engineLog struct{ log *slog.Logger }
 
-func (l engineLog) Printf(format string, v ...any) { l.log.Error("smtp: " + fmt.Sprintf(format, v...)) }
-func (l engineLog) Println(v ...any)               { l.log.Error("smtp: " + fmt.Sprint(v...)) }
+func (l engineLog) Printf(format string, v ...any) { l.say(fmt.Sprintf(format, v...), v) }
+func (l engineLog) Println(v ...any)               { l.say(fmt.Sprint(v...), v) }
+
+func (l engineLog) say(text string, v []any) {
+	level := slog.LevelError
+	for _, arg := range v {
+		if err, ok := arg.(error); ok && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+			level = slog.LevelDebug
+		}
+	}
+	l.log.Log(context.Background(), level, "smtp: "+text)
+}

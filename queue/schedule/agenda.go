@@ -11,7 +11,7 @@ import (
 
 // Paces of the agenda.
 const (
-	agendaBatch = 100
+	agendaBatch = 500
 	agendaPause = 100 * time.Millisecond // from one pass to the next, at least
 	agendaAhead = time.Hour              // how far it is looked ahead
 	agendaRetry = time.Minute            // for what could not be dealt with

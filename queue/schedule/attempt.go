@@ -24,6 +24,7 @@ func (s *Scheduler) run(a *attempt) {
 	ended := time.Now()
 	v.Attempt = complete(v.Attempt, a, w, ended)
 	s.judge(a, v)
+	s.pause(a, w.Delivery.Destination, v)
 	rec := s.outcomes(w, v, ended, a.isStopped())
 	s.report(w, v, rec)
 	s.record(a, w, rec)
@@ -48,7 +49,7 @@ func complete(at queue.Attempt, a *attempt, w *queue.Work, ended time.Time) queu
 // it is not claimed again at once; if that fails too the lease runs out.
 func (s *Scheduler) notLoaded(a *attempt, err error) {
 	s.mu.Lock()
-	retry := s.limits.Retry
+	retry, destination := s.limits.Retry, a.dest.Name
 	s.mu.Unlock()
 	ctx := context.WithoutCancel(a.ctx)
 	id := a.lease.Key.Message
@@ -65,7 +66,7 @@ func (s *Scheduler) notLoaded(a *attempt, err error) {
 	}
 	s.log.Error("delivery not loaded: will try again", "id", id, "error", err)
 	now := time.Now()
-	note := queue.Attempt{Started: a.started, Took: now.Sub(a.started), Destination: a.dest.Name, Note: "not loaded: " + err.Error()}
+	note := queue.Attempt{Started: a.started, Took: now.Sub(a.started), Destination: destination, Note: "not loaded: " + err.Error()}
 	put := queue.Record{Now: now, Attempt: note, Uncounted: true, Next: Next(retry, 1, now, s.opt.Random)}
 	if err := s.store.Record(ctx, a.lease, put); err != nil {
 		s.log.Error("delivery not put off: its lease will run out", "id", id, "error", err)
@@ -143,8 +144,6 @@ func (s *Scheduler) finish(a *attempt) {
 func (s *Scheduler) settle(now time.Time) {
 	for a, ok := s.settled.pop(); ok; a, ok = s.settled.pop() {
 		s.consider(a.dest, now)
-		if a.site.probing() {
-			s.reconsider(a.site, now)
-		}
+		s.nextProbe(a.site, now)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Bounds of what is asked of others at the same time.
 const (
-	maxLookups = 64
+	maxLookups = 256
 	maxClaims  = 32
 )
 
@@ -37,9 +37,9 @@ func (s *Scheduler) lookUp(ctx context.Context) {
 			return
 		}
 		s.looking++
+		name := d.Name
 		s.work.Go(func() {
-			name := s.agent.Site(ctx, d.Name)
-			s.lookedUp(d, name)
+			s.lookedUp(d, s.agent.Site(ctx, name))
 			s.signal()
 		})
 	}
@@ -70,6 +70,7 @@ func (s *Scheduler) assign(d *destination, name string, now time.Time) {
 		delete(old.destinations, d)
 		old.waiting -= d.backlog.len()
 		old.touched = now
+		s.nextProbe(old, now)
 	}
 	d.site, d.listed = st, false
 	st.destinations[d] = struct{}{}
@@ -114,14 +115,18 @@ func (s *Scheduler) appetite(d *destination, now time.Time) int {
 	if !st.probing() {
 		return d.appetite(s.share())
 	}
-	if st.waiting+st.active+st.claiming > 0 {
-		return 0
+	if st.unused() {
+		return 1
 	}
-	return 1
+	return 0
 }
 
-// share is what one destination may hold of the window.
-func (s *Scheduler) share() int { return max(1, s.opt.Window/4) }
+// share is what one destination may hold of the window: a quarter, or less when so
+// many hold something that they would fill it, and each claim would have to do with
+// the room that one attempt leaves.
+func (s *Scheduler) share() int {
+	return max(1, min(s.opt.Window/4, s.opt.Window/(2*max(1, s.holders))))
+}
 
 // claim starts as many claims as may be under way. No claim takes more than half
 // of the room that is left, so that there is room for a destination yet to come.
@@ -152,10 +157,9 @@ func (s *Scheduler) claimFrom(ctx context.Context, d *destination, n int, now ti
 	st.claiming++
 	s.claiming++
 	s.claimed += n
+	ask := queue.Claim{Destination: d.Name, Owner: s.opt.Owner, Now: now, Until: now.Add(s.opt.Lease), Max: n}
 	s.work.Go(func() {
-		leases, err := s.store.Claim(ctx, queue.Claim{
-			Destination: d.Name, Owner: s.opt.Owner, Now: now, Until: now.Add(s.opt.Lease), Max: n,
-		})
+		leases, err := s.store.Claim(ctx, ask)
 		unused := s.claimedFrom(d, st, n, leases, err)
 		s.release(context.WithoutCancel(ctx), unused)
 		if isFatal(err) {
@@ -175,6 +179,7 @@ func (s *Scheduler) claimedFrom(d *destination, st *site, n int, leases []queue.
 	st.claiming--
 	s.claiming--
 	s.claimed -= n
+	defer s.nextProbe(st, now)
 	if err != nil {
 		s.claimFailed(d, err, now)
 		return nil
@@ -186,19 +191,37 @@ func (s *Scheduler) claimedFrom(d *destination, st *site, n int, leases []queue.
 		s.consider(d, now)
 		return leases
 	}
+	s.hold(d, leases)
+	d.site.list(d)
+	s.enlist(d.site, now)
+	s.consider(d, now)
+	return nil
+}
+
+// hold puts leases into the window.
+func (s *Scheduler) hold(d *destination, leases []queue.Lease) {
+	if d.backlog.len() == 0 && len(leases) > 0 {
+		s.holders++
+	}
 	for _, l := range leases {
 		d.backlog.add(l)
 	}
 	d.leased += len(leases)
 	d.site.waiting += len(leases)
 	s.waiting += len(leases)
-	d.site.list(d)
-	s.enlist(d.site, now)
-	s.consider(d, now)
-	if len(leases) == 0 && d.site.probing() {
-		s.reconsider(d.site, now)
+}
+
+// unload takes the leases of d that wait out of the window.
+func (s *Scheduler) unload(d *destination) []queue.Lease {
+	leases := d.backlog.drain()
+	if len(leases) == 0 {
+		return nil
 	}
-	return nil
+	s.holders--
+	d.leased -= len(leases)
+	d.site.waiting -= len(leases)
+	s.waiting -= len(leases)
+	return leases
 }
 
 func (s *Scheduler) claimFailed(d *destination, err error, now time.Time) {
@@ -206,6 +229,13 @@ func (s *Scheduler) claimFailed(d *destination, err error, now time.Time) {
 	s.consider(d, now)
 	if !s.draining {
 		s.log.Error("deliveries not claimed: will try again", "destination", d.Name, "error", err)
+	}
+}
+
+// nextProbe has a site that is being probed tried again, if its one lease is gone.
+func (s *Scheduler) nextProbe(st *site, now time.Time) {
+	if st.probing() && st.unused() {
+		s.reconsider(st, now)
 	}
 }
 

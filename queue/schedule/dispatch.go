@@ -111,6 +111,9 @@ func (s *Scheduler) nextRing() (ring, bool) {
 func (s *Scheduler) start(ctx context.Context, d *destination, st *site, now time.Time) {
 	a := newAttempt(ctx, d.backlog.next(), d, st, now)
 	s.attempts[a] = struct{}{}
+	if d.backlog.len() == 0 {
+		s.holders--
+	}
 	s.waiting--
 	st.waiting--
 	d.active++

@@ -46,17 +46,6 @@ func (s *Scheduler) abandon() {
 	close(s.hurry)
 }
 
-// unload takes the leases of d that wait.
-func (s *Scheduler) unload(d *destination) []queue.Lease {
-	leases := d.backlog.drain()
-	d.leased -= len(leases)
-	s.waiting -= len(leases)
-	if d.site != nil {
-		d.site.waiting -= len(leases)
-	}
-	return leases
-}
-
 // leaseStep is how many leases one call to the store names.
 const leaseStep = 1000
 

@@ -238,6 +238,7 @@ func TestRestart(t *testing.T) {
 		var tries atomic.Int64
 		a := &agent{deliver: func(_ context.Context, w *queue.Work) schedule.Verdict {
 			tries.Add(1)
+			time.Sleep(time.Second)
 			if w.Delivery.Destination == "grey.example" {
 				return greylisted(w)
 			}

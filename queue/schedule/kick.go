@@ -39,6 +39,7 @@ func (s *Scheduler) kick(d *destination, now time.Time) {
 	if st := d.site; st != nil && st.suspended(now) {
 		st.until = time.Time{}
 		s.reconsider(st, now)
+		s.mark(st, st.names(), suspensionMark{failures: st.failures})
 	}
 	s.consider(d, now)
 }

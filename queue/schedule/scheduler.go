@@ -43,6 +43,7 @@ type Scheduler struct {
 	claiming     int                // claims under way
 	claimed      int                // leases that claims under way may yield
 	waiting      int                // leases waiting
+	holders      int                // destinations with leases waiting
 
 	sites    map[string]*site
 	rings    [ringCount]fifo[*site]

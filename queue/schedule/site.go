@@ -23,12 +23,16 @@ type site struct {
 	ready        fifo[*destination] // those with leases waiting, in turn
 	listed       bool               // stands in a ring of the dispatcher
 	touched      time.Time          // when it last lost a destination
+	marked       chan struct{}      // closed when the last mark is with the store; nil before any
 }
 
 func (st *site) suspended(now time.Time) bool { return now.Before(st.until) }
 
 // probing reports whether the site has yet to show that it is back.
 func (st *site) probing() bool { return st.failures > 0 }
+
+// unused reports whether nothing of the site's mail is in hand.
+func (st *site) unused() bool { return st.waiting+st.active+st.claiming == 0 }
 
 // untried reports whether the site may use the reserved connections: it has
 // nothing under way and is not known to be in trouble.
@@ -58,6 +62,15 @@ func (st *site) turn() *destination {
 			return d
 		}
 	}
+}
+
+// names lists the destinations.
+func (st *site) names() []string {
+	names := make([]string, 0, len(st.destinations))
+	for d := range st.destinations {
+		names = append(names, d.Name)
+	}
+	return names
 }
 
 // backed reports whether deliveries wait that could be tried at once.

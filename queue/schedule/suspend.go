@@ -7,7 +7,7 @@ import (
 	"postrider/queue"
 )
 
-// judge takes in what an attempt says about its site and destination.
+// judge takes in what an attempt says about its site.
 func (s *Scheduler) judge(a *attempt, v Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -18,9 +18,6 @@ func (s *Scheduler) judge(a *attempt, v Verdict) {
 		s.good(a.site, now)
 	case Unreachable:
 		s.unreachable(a.site, now, v.Reason)
-	}
-	if v.RetryAfter > 0 {
-		s.pause(a.dest, now.Add(v.RetryAfter), v.Reason)
 	}
 }
 
@@ -36,14 +33,8 @@ func (s *Scheduler) good(st *site, now time.Time) {
 // recover forgets the failures of a site that answers again.
 func (s *Scheduler) recover(st *site, now time.Time) {
 	st.failures, st.until, st.reason = 0, time.Time{}, ""
-	var marked []string
-	for d := range st.destinations {
-		if d.Failures > 0 {
-			marked = append(marked, d.Name)
-		}
-	}
 	s.reconsider(st, now)
-	s.mark(st, marked, suspensionMark{})
+	s.mark(st, st.names(), suspensionMark{})
 	s.log.Info("site answers again", "site", st.name)
 }
 
@@ -67,11 +58,10 @@ func (s *Scheduler) suspend(st *site, now time.Time, reason string) {
 	st.failures++
 	st.until, st.reason = now.Add(suspension(st.failures, s.opt.Random)), reason
 	st.restart(probeLimit)
-	var names []string
+	names := st.names()
 	var unused []queue.Lease
 	for d := range st.destinations {
 		unused = append(unused, s.unload(d)...)
-		names = append(names, d.Name)
 		s.consider(d, now)
 	}
 	s.giveBack(unused)
@@ -85,6 +75,7 @@ func (s *Scheduler) suspend(st *site, now time.Time, reason string) {
 func (s *Scheduler) inherit(st *site, d *destination, now time.Time) {
 	switch {
 	case st.suspended(now):
+		s.giveBack(s.unload(d))
 		s.mark(st, []string{d.Name}, suspensionMark{until: st.until, reason: st.reason, failures: st.failures})
 	case d.Failures > 0 && st.answered && !st.probing():
 		s.mark(st, []string{d.Name}, suspensionMark{})
@@ -94,20 +85,31 @@ func (s *Scheduler) inherit(st *site, d *destination, now time.Time) {
 	}
 }
 
-// pause keeps one destination from being tried. What is tried after that starts
-// small.
-func (s *Scheduler) pause(d *destination, until time.Time, reason string) {
-	if !until.After(d.pause) {
-		return
+// pause keeps one destination from being tried, if its verdict asks for that. What
+// is tried after it starts small.
+func (s *Scheduler) pause(a *attempt, destination string, v Verdict) {
+	if mark := s.pauseNow(a.dest, v); mark != nil {
+		// The store must know before the attempt has ended and the destination
+		// may be put out of memory.
+		s.write(destination, *mark)
+	}
+}
+
+func (s *Scheduler) pauseNow(d *destination, v Verdict) *suspensionMark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	until := now.Add(v.RetryAfter)
+	if v.RetryAfter <= 0 || !until.After(d.pause) {
+		return nil
 	}
 	d.pause = until
-	if d.site != nil && !d.site.local {
+	if !d.site.local {
 		d.site.restart(probeLimit)
 	}
 	s.giveBack(s.unload(d))
-	failures := d.Failures
-	s.consider(d, time.Now())
-	s.work.Go(func() { s.write(d.Name, suspensionMark{until: until, reason: reason, failures: failures}) })
+	s.consider(d, now)
+	return &suspensionMark{until: until, reason: v.Reason, failures: d.Failures}
 }
 
 // giveBack releases leases in the background.
@@ -129,13 +131,19 @@ type suspensionMark struct {
 // they share its commits.
 const writers = 16
 
-// mark notes a site's suspension with its destinations, in the background, unless
-// it is overtaken by another.
+// mark notes a site's suspension, or that there is none, with its destinations, in
+// the background and after what was to be noted before, unless it is overtaken.
 func (s *Scheduler) mark(st *site, names []string, m suspensionMark) {
 	if len(names) == 0 {
 		return
 	}
+	before, done := st.marked, make(chan struct{})
+	st.marked = done
 	s.work.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
 		each(names, writers, func(name string) {
 			if s.stands(st, m) {
 				s.write(name, m)

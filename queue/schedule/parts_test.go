@@ -211,7 +211,7 @@ func entry(t testing.TB, store queue.Store, id queue.ID) *queue.Entry {
 	return e
 }
 
-// log collects strings from many goroutines.
+// journal collects strings from many goroutines.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
