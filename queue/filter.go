@@ -63,7 +63,7 @@ func (f Filter) matchSubstrings(m *Message) bool {
 	}
 	hit := containsFold(m.ID.String(), f.IDContains) &&
 		containsFold(m.Envelope.ReversePath.String(), f.SenderContains) &&
-		anyRecipient(m, func(a string) bool { return containsFold(a, f.RecipientContains) })
+		(f.RecipientContains == "" || anyRecipient(m, func(a string) bool { return containsFold(a, f.RecipientContains) }))
 	return hit != f.Not
 }
 

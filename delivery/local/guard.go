@@ -14,6 +14,12 @@ func (m *Mailboxes) guard(path string, u *User) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
+	return m.guarded(path, u)
+}
+
+// guarded is nil where only root and the account "mail" can rearrange the way to
+// a mailbox.
+func (m *Mailboxes) guarded(path string, u *User) error {
 	if m.template.home && u.UID != 0 {
 		return temporary("4.3.5", fmt.Sprintf("will not write to %s as root: keep mailboxes in a directory of root's, such as mbox:/var/mail/{user}, or run local delivery as another user", path))
 	}

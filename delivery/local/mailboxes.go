@@ -149,14 +149,7 @@ func (m *Mailboxes) Deliver(ctx context.Context, env Envelope, open func() (io.R
 }
 
 func (m *Mailboxes) deliver(ctx context.Context, env Envelope, open func() (io.ReadCloser, error)) (string, error) {
-	if m.template.off {
-		return "", failed("5.7.1", "local delivery is off")
-	}
-	u, err := m.resolve(env.To.Local)
-	if err != nil {
-		return "", err
-	}
-	path, err := m.template.expand(u, env.To.Domain)
+	u, path, err := m.find(env.To)
 	if err != nil {
 		return "", err
 	}

@@ -62,6 +62,7 @@ var allowed = []struct {
 	{"internal/submission", []string{"queue", "policy", "internal/address", "internal/message", "internal/sysexits"}},
 	{"internal/smtpd", []string{"queue", "internal/address", "internal/message", "internal/submission"}},
 	{"internal/maildrop", []string{"queue", "internal/address"}},
+	{"internal/mailboxd", []string{"queue", "delivery/local", "internal/address"}},
 	{"internal/control", []string{"queue", "internal/address"}},
 	{"internal/bounce", []string{"queue", "queue/schedule", "delivery/dsn", "internal/address", "internal/message"}},
 	{"cmd/sendmail", []string{"internal/sendmail"}},

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -17,14 +18,19 @@ func (a *app) daemonCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "daemon", Short: "Run the delivery daemon in the foreground", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := daemon.Run(cmd.Context(), daemon.Options{
-				Load: func() (*config.Config, error) { return a.load() }, Version: a.version, Stderr: a.stderr, Once: once,
-			})
-			return daemonStatus(err, once)
+			return a.runDaemon(cmd.Context(), once)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "deliver what is due, then exit")
 	return cmd
+}
+
+func (a *app) runDaemon(ctx context.Context, once bool) error {
+	err := daemon.Run(ctx, daemon.Options{
+		Load: func() (*config.Config, error) { return a.load() }, Version: a.version, Stderr: a.stderr, Once: once,
+		Helper: a.helperArguments(),
+	})
+	return daemonStatus(err, once)
 }
 
 // daemonStatus gives the error of a run that could not begin, or broke off, the

@@ -127,7 +127,7 @@ func (a *app) ids(args []string) ([]queue.ID, error) {
 			return nil, exit(sysexits.Usage, "no queue ids on standard input")
 		}
 	}
-	ids := make([]queue.ID, 0, len(words))
+	var ids []queue.ID
 	for _, w := range words {
 		id, err := queue.ParseID(strings.TrimRight(w, "*!"))
 		if err != nil {
@@ -268,12 +268,7 @@ func (a *app) flushCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := control.Dial(cmd.Context(), c.ControlSocket())
-			if err != nil {
-				return fmt.Errorf("%w: nobody would deliver; start it with \"postrider daemon\"", err)
-			}
-			defer client.Close()
-			n, err := client.Flush(cmd.Context(), filter)
+			n, err := a.flush(cmd.Context(), c, filter)
 			if err == nil && !quiet {
 				fmt.Fprintf(a.stderr, "due now: %s\n", control.Plural(n.Messages, "message"))
 			}
@@ -283,6 +278,31 @@ func (a *app) flushCommand() *cobra.Command {
 	f.add(cmd)
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing on success")
 	return cmd
+}
+
+// flush asks the daemon. Where mail is delivered without one, it makes a delivery
+// run of its own.
+func (a *app) flush(ctx context.Context, c *config.Config, filter queue.Filter) (control.Count, error) {
+	client, err := control.Dial(ctx, c.ControlSocket())
+	if err == nil {
+		defer client.Close()
+		return client.Flush(ctx, filter)
+	}
+	if !c.OnDemand {
+		return control.Count{}, fmt.Errorf("%w: nobody would deliver; start it with \"postrider daemon\"", err)
+	}
+	store, err := openSpool(c)
+	if err != nil {
+		return control.Count{}, err
+	}
+	n, err := (&control.Local{Store: store}).Flush(ctx, filter)
+	if closeErr := store.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return n, err
+	}
+	return n, a.runDaemon(ctx, true)
 }
 
 func (a *app) deleteCommand() *cobra.Command {

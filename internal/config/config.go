@@ -168,6 +168,12 @@ func (c *Config) SubmitSocket() string { return filepath.Join(c.RunDir, "submit.
 // ControlSocket is the path of the administrators' socket.
 func (c *Config) ControlSocket() string { return filepath.Join(c.RunDir, "control.sock") }
 
+// LocalSocket is the path of the local delivery helper's socket. It is not within
+// RunDir, which belongs to the daemon's user: root makes it.
+func (c *Config) LocalSocket() string {
+	return filepath.Join(filepath.Clean(c.RunDir)+"-local", "helper.sock")
+}
+
 // QueueDB is the path of the spool's database.
 func (c *Config) QueueDB() string { return filepath.Join(c.Spool, "queue.db") }
 

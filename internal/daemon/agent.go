@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"postrider/delivery"
-	"postrider/delivery/local"
 	"postrider/delivery/smtp"
 	"postrider/internal/config"
 	"postrider/mx"
@@ -47,9 +46,9 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("dns: %w", err)
 	}
-	mailboxes, err := local.New(local.Options{Template: cfg.Local.Mailbox, Hostname: cfg.Hostname, Logger: d.logger})
+	mailboxes, err := d.newMailboxes(cfg)
 	if err != nil {
-		return fmt.Errorf("local.mailbox: %w", err)
+		return err
 	}
 	if a.client == nil {
 		a.client = smtp.New(smtp.Options{Logger: d.logger})

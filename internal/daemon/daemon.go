@@ -19,6 +19,7 @@ import (
 	"postrider/internal/bounce"
 	"postrider/internal/config"
 	"postrider/internal/control"
+	"postrider/internal/mailboxd"
 	"postrider/internal/maildrop"
 	"postrider/internal/smtpd"
 	"postrider/internal/submission"
@@ -36,6 +37,9 @@ type Options struct {
 	// Once ends the run when nothing more is due, and opens no TCP listener: a
 	// delivery run without a daemon.
 	Once bool
+	// Helper are the arguments with which this program is the helper for local
+	// delivery, where it has to be started.
+	Helper []string
 	// Ready, if set, is called when mail is taken.
 	Ready func()
 }
@@ -60,10 +64,23 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.Once {
+		once := *cfg
+		once.Submission.Listen = nil
+		cfg = &once
+	}
 	d := &daemon{options: o, config: cfg, level: new(slog.LevelVar)}
 	d.logger = newLogger(o.Stderr, cfg, d.level)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if d.doors, err = takeOver(); err != nil {
+		return err
+	}
+	defer d.doors.close()
+	defer d.closeHelper()
+	if err := d.leaveRoot(ctx); err != nil {
+		return err
+	}
 	if err := checkSecrets(cfg); err != nil {
 		return &ConfigError{err}
 	}
@@ -86,6 +103,7 @@ type daemon struct {
 	logger    *slog.Logger
 	store     queue.Store
 	doors     *listeners
+	helper    *mailboxd.Helper // if we started one
 	router    *router
 	agent     *agent
 	scheduler *schedule.Scheduler
@@ -94,16 +112,11 @@ type daemon struct {
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
-	cfg := d.config
-	if d.options.Once {
-		once := *cfg
-		once.Submission.Listen = nil
-		cfg = &once
-	}
-	if d.doors, err = listen(ctx, cfg); err != nil {
+	// Before the spool is closed: after that another daemon may make its own.
+	defer d.doors.close()
+	if err := d.doors.open(ctx, d.config); err != nil {
 		return err
 	}
-	defer d.doors.close()
 	if err := d.build(); err != nil {
 		return err
 	}

@@ -18,41 +18,46 @@ import (
 
 // listeners are the doors of the daemon.
 type listeners struct {
+	given           map[string][]net.Listener
 	submit, control *net.UnixListener
 	smtp            []net.Listener
 }
 
-// listen takes over what systemd hands us, by name: "submit", "control", "smtp".
-// What it does not hand over is opened here.
-func listen(ctx context.Context, c *config.Config) (l *listeners, err error) {
+// takeOver takes over what systemd hands us, by name: "submit", "control", "smtp".
+// What it does not hand over is opened later.
+func takeOver() (*listeners, error) {
 	given, err := activation.ListenersWithNames()
 	if err != nil {
 		return nil, fmt.Errorf("take over sockets from the service manager: %w", err)
 	}
-	l = &listeners{}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
-	if l.submit, err = unixListener(given["submit"], c.SubmitSocket()); err != nil {
-		return nil, err
+	return &listeners{given: given, smtp: given["smtp"]}, nil
+}
+
+// open opens all that is not open yet.
+func (l *listeners) open(ctx context.Context, c *config.Config) (err error) {
+	if l.submit, err = unixListener(l.given["submit"], c.SubmitSocket()); err != nil {
+		return err
 	}
-	if l.control, err = unixListener(given["control"], c.ControlSocket()); err != nil {
-		return nil, err
+	if l.control, err = unixListener(l.given["control"], c.ControlSocket()); err != nil {
+		return err
 	}
-	if l.smtp = given["smtp"]; len(l.smtp) > 0 {
-		return l, nil
+	return l.openTCP(ctx, c)
+}
+
+// openTCP opens the network's doors, which may take root's rights.
+func (l *listeners) openTCP(ctx context.Context, c *config.Config) error {
+	if len(l.smtp) > 0 {
+		return nil
 	}
 	for _, address := range c.Submission.Listen {
 		var lc net.ListenConfig
 		tcp, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
-			return nil, fmt.Errorf("submission.listen %q: %w%s", address, err, listenRemedy(err))
+			return fmt.Errorf("submission.listen %q: %w%s", address, err, listenRemedy(err))
 		}
 		l.smtp = append(l.smtp, tcp)
 	}
-	return l, nil
+	return nil
 }
 
 func listenRemedy(err error) string {
@@ -61,6 +66,13 @@ func listenRemedy(err error) string {
 		return "; another mail program has the port: stop it, or set submission.listen = []"
 	case errors.Is(err, fs.ErrPermission):
 		return "; ports below 1024 need CAP_NET_BIND_SERVICE: use the service unit, or set submission.listen"
+	}
+	return ""
+}
+
+func runDirRemedy(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "; run_dir must belong to the user that owns the spool: chown it, or remove it"
 	}
 	return ""
 }
@@ -86,7 +98,7 @@ func unixListener(given []net.Listener, path string) (*net.UnixListener, error) 
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, fmt.Errorf("listen on %s: %w%s", path, err, runDirRemedy(err))
 	}
 	if err := os.Chmod(path, 0o666); err != nil {
 		l.Close()

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-const bufferSize = 32 << 10
+const bufferSize = 8 << 10
 
 // lineReader normalises line ends on the fly: all CRs before an LF go, and the
 // last line gets its LF. Other CRs stay. With dotEnds, a line that holds only a

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -144,10 +145,19 @@ func openBolt(path string, o Options, readOnly bool) (db *bolt.DB, err error) {
 		return nil, fmt.Errorf("open spool %q: %w; only one may have it open: ask the daemon, or stop it", path, queue.ErrLocked)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
 		return nil, foreign(path, err)
-	case err != nil:
+	case err != nil && isSystemError(err):
 		return nil, fmt.Errorf("open spool %q: %w", path, err)
+	case err != nil:
+		return nil, foreign(path, err)
 	}
 	return db, nil
+}
+
+// isSystemError tells what the system says from what bbolt finds in the file, for
+// which it has not in all cases an error of its own.
+func isSystemError(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
 }
 
 // initialMap is how much address space is mapped at first. Mapping more later

@@ -58,10 +58,12 @@ func foldRunes(s string) string {
 	return string(out)
 }
 
-// senderDomain is the domain of a Filter.Sender: "<>", "@domain" or an address.
+// senderDomain is the domain of a Filter.Sender: "<>", "@domain" or an address. An
+// address may lack one.
 func senderDomain(sender string) string {
-	if sender == "<>" {
+	at := strings.LastIndexByte(sender, '@')
+	if at < 0 || strings.HasSuffix(sender, `"`) {
 		return ""
 	}
-	return sender[strings.LastIndexByte(sender, '@')+1:]
+	return sender[at+1:]
 }
