@@ -85,15 +85,16 @@ func loginGroups(uid, gid int) (int, []int, error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("look up groups of %s: %w", u.Username, err)
 	}
-	groups := make([]int, 0, len(ids))
-	for _, id := range append([]string{u.Gid}, ids...) {
-		n, err := strconv.Atoi(id)
-		if err != nil {
+	groups := make([]int, len(ids))
+	for i, id := range ids {
+		if groups[i], err = strconv.Atoi(id); err != nil {
 			return 0, nil, fmt.Errorf("look up groups of %s: %w", u.Username, err)
 		}
-		groups = append(groups, n)
 	}
-	return groups[0], groups, nil
+	if gid, err = strconv.Atoi(u.Gid); err != nil {
+		return 0, nil, fmt.Errorf("look up group of %s: %w", u.Username, err)
+	}
+	return gid, groups, nil
 }
 
 // makeRunDir makes the directory of the sockets where only root can. In a

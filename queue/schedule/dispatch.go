@@ -122,7 +122,32 @@ func (s *Scheduler) start(ctx context.Context, d *destination, st *site, now tim
 		s.active++
 	}
 	s.started++
-	s.work.Go(func() { s.run(a) })
+	select {
+	case s.next <- a:
+	default:
+		s.work.Go(func() { s.attempt(ctx, a) })
+	}
+}
+
+// workerPatience is how long a worker waits for its next attempt. Workers are kept
+// because attempts need deep stacks, which new goroutines grow step by step.
+const workerPatience = time.Second
+
+// attempt runs one attempt, and then others as long as there are some.
+func (s *Scheduler) attempt(ctx context.Context, a *attempt) {
+	patience := time.NewTimer(workerPatience)
+	defer patience.Stop()
+	for {
+		s.run(a)
+		patience.Reset(workerPatience)
+		select {
+		case a = <-s.next:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // A scheduler that begins does not start everything at once: neighbours and

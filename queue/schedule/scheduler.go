@@ -24,6 +24,7 @@ type Scheduler struct {
 	wake   chan struct{} // the loop has something to do
 	agenda chan struct{} // the agenda may have something to do
 
+	next   chan *attempt  // to workers that wait for one
 	work   sync.WaitGroup // attempts, claims, look-ups, everything that Run waits for
 	cancel context.CancelCauseFunc
 	hurry  chan struct{} // closed when outcomes are no longer waited for
@@ -64,6 +65,7 @@ func New(opt Options) *Scheduler {
 	return &Scheduler{
 		opt: opt, store: opt.Store, agent: opt.Agent, log: opt.Logger, limits: opt.limits(),
 		wake: make(chan struct{}, 1), agenda: make(chan struct{}, 1), hurry: make(chan struct{}),
+		next:         make(chan *attempt),
 		destinations: make(map[string]*destination),
 		sites:        make(map[string]*site),
 		attempts:     make(map[*attempt]struct{}),
