@@ -30,9 +30,12 @@ type Interrupts struct {
 }
 
 // watchSignals leaves signals that the caller chose to ignore (nohup) ignored.
+// SIGPIPE is no signal of the caller's: writing to a daemon that dies raises it too,
+// and then there are other ways in.
 func watchSignals() *Interrupts {
 	i := &Interrupts{signals: make(chan os.Signal, 1), done: make(chan struct{}), ended: make(chan struct{})}
-	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE} {
+	signal.Ignore(unix.SIGPIPE)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
 		if !signal.Ignored(s) {
 			signal.Notify(i.signals, s)
 		}
@@ -67,7 +70,6 @@ func (i *Interrupts) interrupt(s os.Signal) {
 	if n, ok := s.(unix.Signal); ok {
 		unix.Kill(unix.Getpid(), n)
 	}
-	// SIGPIPE does not kill a Go program.
 	os.Exit(sysexits.TempFail)
 }
 

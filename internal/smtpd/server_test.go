@@ -131,7 +131,7 @@ func TestEnvelopeParameters(t *testing.T) {
 	c.send("EHLO c\r\nMAIL FROM:<a@c.test> RET=HDRS ENVID=QQ+2B1 BODY=8BITMIME SMTPUTF8 SIZE=100\r\n" +
 		"RCPT TO:<\"a b\"@Local.Test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2BX@C.test\r\n" +
 		"RCPT TO:<b@local.test> NOTIFY=NEVER ORCPT=X400;c=de+3bA\r\n" +
-		"DATA\r\n\r\nx\r\n.\r\n")
+		"DATA\r\nSubject: grüß Gott\r\n\r\nx\r\n.\r\n")
 	c.expect("220 ", "250 ", "250 ", "250 ", "250 ", "354 ", "250 ")
 	m, _ := f.only()
 	e := queue.Envelope{ReversePath: address.Address{Local: "a", Domain: "c.test"}, EnvID: "QQ+1", Ret: queue.RetHeaders,

@@ -33,7 +33,6 @@ func (in *Intake) Accept(ctx context.Context, s *Submission) (queue.ID, error) {
 		SubmissionID: s.SubmissionID,
 	}
 	m.Envelope.ReversePath = in.complete(m.Envelope.ReversePath)
-	m.Envelope.SMTPUTF8 = m.Envelope.SMTPUTF8 || needsUTF8(m.Envelope.ReversePath, rcpts)
 
 	tooManyHops, err := in.write(draft, s, m)
 	if err != nil {

@@ -6,16 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"postrider/internal/sysexits"
 	"postrider/queue"
-)
-
-// Exit statuses of sysexits.h, as the sendmail command ends with them.
-const (
-	exitUsage    = 64
-	exitDataErr  = 65
-	exitTooBig   = 69
-	exitTempFail = 75
-	exitNoPerm   = 77
 )
 
 // Error says why a message, or an address, was not accepted, in the terms of
@@ -54,7 +46,7 @@ func refuse(code int, status string, exit int, format string, args ...any) *Erro
 // storageError turns an error of the store into what the submitter is told: never
 // more than that we have trouble, since the rest is the administrator's.
 func storageError(verb string, err error) *Error {
-	e := &Error{Code: 451, Status: "4.3.0", Exit: exitTempFail, Text: "local error in processing, try again later",
+	e := &Error{Code: 451, Status: "4.3.0", Exit: sysexits.TempFail, Text: "local error in processing, try again later",
 		Err: fmt.Errorf("%s: %w", verb, err)}
 	switch {
 	case errors.Is(err, queue.ErrNoSpace):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postrider/internal/address"
+	"postrider/internal/sysexits"
 	"postrider/queue"
 )
 
@@ -88,7 +89,7 @@ func (in *Intake) Origin() string { return in.o.Origin }
 // is a message. The null reverse-path is fine.
 func (in *Intake) CheckSender(_ queue.Origin, a address.Address) error {
 	if len(a.String()) > maxPath {
-		return refuse(553, "5.1.7", exitDataErr, "sender address is too long")
+		return refuse(553, "5.1.7", sysexits.DataErr, "sender address is too long")
 	}
 	return nil
 }
@@ -97,14 +98,14 @@ func (in *Intake) CheckSender(_ queue.Origin, a address.Address) error {
 // is a message, and gives it completed.
 func (in *Intake) CheckRecipient(o queue.Origin, a address.Address) (address.Address, error) {
 	if a.Local == "" {
-		return a, refuse(553, "5.1.3", exitUsage, "recipient address is empty")
+		return a, refuse(553, "5.1.3", sysexits.Usage, "recipient address is empty")
 	}
 	if len(a.String()) > maxPath {
-		return a, refuse(553, "5.1.3", exitDataErr, "recipient address is too long")
+		return a, refuse(553, "5.1.3", sysexits.DataErr, "recipient address is too long")
 	}
 	a = in.complete(a)
 	if !in.mayRelay(o) && !in.isLocal(a) {
-		return a, refuse(554, "5.7.1", exitNoPerm, "<%s>: relay access denied", a)
+		return a, refuse(554, "5.7.1", sysexits.NoPerm, "<%s>: relay access denied", a)
 	}
 	return a, nil
 }

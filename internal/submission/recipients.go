@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"postrider/internal/address"
+	"postrider/internal/sysexits"
 	"postrider/queue"
 )
 
@@ -19,7 +20,7 @@ func (in *Intake) complete(a address.Address) address.Address {
 // recipients completes, checks and merges the recipients of a submission.
 func (in *Intake) recipients(s *Submission) ([]queue.Recipient, error) {
 	if len(s.Recipients) == 0 {
-		return nil, refuse(554, "5.5.1", exitUsage, "no recipients given")
+		return nil, refuse(554, "5.5.1", sysexits.Usage, "no recipients given")
 	}
 	merged := make([]queue.Recipient, 0, len(s.Recipients))
 	index := make(map[address.Address]int, len(s.Recipients))
@@ -39,7 +40,7 @@ func (in *Intake) recipients(s *Submission) ([]queue.Recipient, error) {
 		merged = append(merged, r)
 	}
 	if limit := in.o.MaxRecipients; limit > 0 && s.Origin.Via == queue.ViaSMTP && len(merged) > limit {
-		return nil, refuse(452, "4.5.3", exitTempFail, "too many recipients: %d, the limit is %d", len(merged), limit)
+		return nil, refuse(452, "4.5.3", sysexits.TempFail, "too many recipients: %d, the limit is %d", len(merged), limit)
 	}
 	return merged, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"postrider/internal/message"
+	"postrider/internal/sysexits"
 	"postrider/queue"
 )
 
@@ -19,9 +20,12 @@ func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message) (too
 	}
 	tooManyHops = header.Received > in.o.MaxHops
 	if tooManyHops && s.Origin.Via == queue.ViaSMTP {
-		return true, refuse(554, "5.4.6", exitTooBig, "too many hops: this message is in a loop")
+		return true, refuse(554, "5.4.6", sysexits.Unavailable, "too many hops: this message is in a loop")
 	}
 	m.MessageID = header.MessageID
+	// Some clients declare SMTPUTF8 wherever it is offered. What does not need it
+	// must not fail where it is not known.
+	m.Envelope.SMTPUTF8 = needsUTF8(m.Envelope.ReversePath, m.Recipients) || m.Envelope.SMTPUTF8 && header.EightBit
 	in.schedule(m, header.Automatic)
 
 	out := &draftWriter{draft: draft}
@@ -87,9 +91,9 @@ func (in *Intake) received(s *Submission, m *queue.Message, id queue.ID) string 
 // bodyError says why a message could not be read.
 func (in *Intake) bodyError(err error) *Error {
 	if errors.Is(err, message.ErrTooLarge) {
-		return refuse(552, "5.3.4", exitTooBig, "message is larger than the limit of %d bytes", in.o.MaxSize)
+		return refuse(552, "5.3.4", sysexits.Unavailable, "message is larger than the limit of %d bytes", in.o.MaxSize)
 	}
-	return &Error{Code: 451, Status: "4.4.2", Exit: exitTempFail, Text: "message broke off before its end", Err: err}
+	return &Error{Code: 451, Status: "4.4.2", Exit: sysexits.TempFail, Text: "message broke off before its end", Err: err}
 }
 
 // draftWriter tells the store's errors from the body's.

@@ -37,9 +37,7 @@ func (b *batch) fail(err error) {
 func (b *batch) bucket(n bucket) *bolt.Bucket {
 	if b.open[n] == nil {
 		b.open[n] = b.tx.Bucket(n.name())
-		if n.appends() {
-			b.open[n].FillPercent = 0.9
-		}
+		b.open[n].FillPercent = n.fill()
 	}
 	return b.open[n]
 }

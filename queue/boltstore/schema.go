@@ -39,14 +39,16 @@ func (b bucket) name() []byte {
 	return []byte(names[b])
 }
 
-// appends tells whether keys arrive mostly in order, so that pages are best left
-// nearly full when they are split.
-func (b bucket) appends() bool {
+// fill is how full pages are left when they are split. Keys that arrive mostly in
+// order leave little to add later, and nothing to what is never changed.
+func (b bucket) fill() float64 {
 	switch b {
-	case messageBucket, bodyBucket, workBucket, attemptBucket, retiredBucket, endedBucket, agendaBucket:
-		return true
+	case messageBucket, bodyBucket:
+		return 1
+	case workBucket, attemptBucket, retiredBucket, endedBucket, agendaBucket:
+		return 0.9
 	}
-	return false
+	return bolt.DefaultFillPercent
 }
 
 const (

@@ -74,8 +74,11 @@ func owed(m *queue.Message, o queue.Outcome) bool {
 	switch o.Result {
 	case queue.Failed:
 		return notify.OnFailure()
-	case queue.Delivered, queue.Relayed:
+	case queue.Relayed:
 		return notify.OnSuccess()
+	case queue.Delivered:
+		// A host that knows RFC 3461 has taken over the duty to report (§5.2.2).
+		return notify.OnSuccess() && o.Remote == ""
 	}
 	return false
 }

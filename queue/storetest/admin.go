@@ -79,6 +79,9 @@ func flushLeaves(f *fixture) {
 	n, err := f.Store.Flush(f.ctx(), f.now, held, leased, ls[1].Key.Message)
 	f.must(err)
 	f.same("flushed", n, 1)
+	n, err = f.Store.Flush(f.ctx(), f.now.Add(-time.Second), leased)
+	f.must(err)
+	f.same("flushed by a clock gone back", n, 0)
 	f.same("states", []queue.State{f.state(held), f.state(leased)}, []queue.State{queue.Held, queue.Active})
 	f.same("suspended", f.destination("d").Suspended, until)
 }

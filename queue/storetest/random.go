@@ -11,7 +11,7 @@ import (
 )
 
 // randomSteps is how many operations are tried with each seed.
-const randomSteps = 1500
+const randomSteps = 1000
 
 // player applies random operations to a store and to the model.
 type player struct {

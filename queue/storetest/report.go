@@ -12,6 +12,7 @@ func reportTests() []test {
 		{"the agenda is the notice, then expiry", agendaSchedule},
 		{"a report owed is due at once when nobody else is to be tried", agendaOwed},
 		{"a report owed waits for others untried or leased", agendaWaits},
+		{"a report owed does not wait for the delivery it comes from", agendaOwn},
 		{"waiting ends with the last of them", agendaWaitEnds},
 		{"the agenda is in order and bounded", agendaOrder},
 		{"Settle clears what it names and retires what has ended", settleClears},
@@ -59,6 +60,15 @@ func agendaWaits(f *fixture) {
 	f.claimOne("h")
 	f.must(f.Store.Record(f.ctx(), f.claimOne("g"), f.record(bounced(0))))
 	f.same("leased", f.agenda(id), f.now.Add(f.ReportWait))
+}
+
+func agendaOwn(f *fixture) {
+	id := f.accept("s", "d", "d")
+	r := f.record(bounced(0))
+	r.Uncounted = true
+	f.must(f.Store.Record(f.ctx(), f.claimOne("d"), r))
+	f.same("delivery", f.state(id), queue.Queued)
+	f.same("agenda", f.agenda(id), f.now)
 }
 
 func agendaWaitEnds(f *fixture) {

@@ -140,12 +140,15 @@ func (f *fixture) commit(m *queue.Message, body string, destinations ...string) 
 	return id
 }
 
+// tryCommit is commit for any goroutine.
 func (f *fixture) tryCommit(m *queue.Message, body string, destinations ...string) (queue.ID, error) {
-	f.Helper()
 	d, err := f.Store.Create(f.ctx())
-	f.must(err)
-	_, err = io.WriteString(d, body)
-	f.must(err)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(d, body); err != nil {
+		return 0, errors.Join(err, d.Abort())
+	}
 	return d.Commit(f.ctx(), m, destinations)
 }
 

@@ -28,10 +28,11 @@ func compactKeeps(f *fixture) {
 	l := f.claim("d", 1)[0]
 	want := f.get(id)
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 20 {
+		m := f.message("t", "e")
 		wg.Go(func() {
-			for range 5 {
-				f.accept("t", "e")
+			if _, err := f.tryCommit(m, "x", "e"); err != nil {
+				f.Error(err)
 			}
 		})
 	}
@@ -103,6 +104,7 @@ func concurrent(f *fixture) {
 	done := make(map[queue.DeliveryKey]int)
 	var left atomic.Int64
 	left.Store(2 * producers * each)
+	deadline := time.Now().Add(time.Minute)
 	for p := range producers {
 		wg.Go(func() {
 			for i := range each {
@@ -115,7 +117,7 @@ func concurrent(f *fixture) {
 	}
 	for w := range workers {
 		working.Go(func() {
-			for n := 0; left.Load() > 0 && !f.Failed(); n++ {
+			for n := 0; left.Load() > 0 && time.Now().Before(deadline); n++ {
 				for _, l := range f.attempt(w, n) {
 					mu.Lock()
 					done[l.Key]++
