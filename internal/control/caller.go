@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/internal/peercred"
 )
 
 // caller is who the kernel says is at the other end of a connection.
@@ -23,8 +25,10 @@ type callerKey struct{}
 // rights at all.
 func identify(ctx context.Context, c net.Conn) context.Context {
 	who := caller{uid: -1}
-	if cred, err := peerCredentials(c); err == nil {
-		who = caller{uid: int(cred.Uid), admin: isAdmin(cred)}
+	if conn, ok := c.(*net.UnixConn); ok {
+		if cred, err := peercred.Of(conn); err == nil {
+			who = caller{uid: int(cred.Uid), admin: isAdmin(cred)}
+		}
 	}
 	return context.WithValue(ctx, callerKey{}, who)
 }
@@ -34,17 +38,6 @@ func callerOf(ctx context.Context) caller {
 		return who
 	}
 	return caller{uid: -1}
-}
-
-func peerCredentials(c net.Conn) (cred *unix.Ucred, err error) {
-	raw, err := c.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	if e := raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
-		return nil, e
-	}
-	return cred, err
 }
 
 // isAdmin: root, the daemon's own user, and members of the daemon's group unless

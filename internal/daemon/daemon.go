@@ -60,7 +60,7 @@ const drainTime = 50 * time.Second
 
 // Run runs the daemon until ctx ends, a SIGTERM or SIGINT comes, or the spool
 // fails. It returns nil after an orderly stop.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) (err error) {
 	cfg, err := o.Load()
 	if err != nil {
 		return err
@@ -75,6 +75,11 @@ func Run(ctx context.Context, o Options) error {
 	d.logger = newLogger(o.Stderr, cfg, d.level)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	defer func() {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = nil // told to stop before it had begun
+		}
+	}()
 	if d.doors, err = takeOver(); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/delivery/local"
+	"postrider/internal/peercred"
 )
 
 const (
@@ -174,15 +175,9 @@ func (s *Server) deliver(ctx context.Context, settings Settings, env local.Envel
 
 // checkPeer asks the kernel who made the connection.
 func checkPeer(conn *net.UnixConn, spool string) error {
-	raw, err := conn.SyscallConn()
+	cred, err := peercred.Of(conn)
 	if err != nil {
 		return err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, credErr); err != nil {
-		return fmt.Errorf("read peer: %w", err)
 	}
 	if cred.Uid == 0 {
 		return nil

@@ -2,12 +2,11 @@ package smtpd
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
-	"syscall"
 
+	"postrider/internal/peercred"
 	"postrider/queue"
 )
 
@@ -38,20 +37,9 @@ func (p *peer) String() string {
 
 // socketPeer asks the kernel who connected (SO_PEERCRED).
 func socketPeer(c *net.UnixConn, commandName func(int) string) (*peer, error) {
-	raw, err := c.SyscallConn()
+	cred, err := peercred.Of(c)
 	if err != nil {
-		return nil, fmt.Errorf("read peer of submission socket: %w", err)
-	}
-	var cred *syscall.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	if err == nil {
-		err = credErr
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read peer of submission socket: %w", err)
+		return nil, err
 	}
 	return &peer{
 		local: true,
