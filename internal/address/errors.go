@@ -43,8 +43,6 @@ var (
 	errBlank    = &reason{ErrSyntax, "blank or comment inside the address"}
 	errSpecial  = &reason{ErrSyntax, "special character outside quotes"}
 	errLiteral  = &reason{ErrDomain, "address literal must be [192.0.2.1] or [IPv6:2001:db8::1]"}
-	errIDNA     = &reason{ErrDomain, "a character cannot be in an internationalised name"}
-	errNFC      = &reason{ErrDomain, "write accented letters as one character (NFC)"}
 	errLength   = &reason{ErrDomain, "the name or a part of it is too long for the DNS"}
 )
 

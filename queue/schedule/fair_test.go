@@ -148,8 +148,7 @@ func TestWindowIsBounded(t *testing.T) {
 				store.add(fmt.Sprintf("d%d.example", i), uint32(i), 20)
 			}
 			var most int
-			var r running
-			r = run(t, schedule.Options{Store: store, Ramp: -1, Window: window, Agent: &agent{deliver: func(_ context.Context, w *queue.Work) schedule.Verdict {
+			r := run(t, schedule.Options{Store: store, Ramp: -1, Window: window, Agent: &agent{deliver: func(_ context.Context, w *queue.Work) schedule.Verdict {
 				time.Sleep(time.Second)
 				return sent(w)
 			}}})
