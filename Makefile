@@ -18,7 +18,7 @@ LIB  := $(DESTDIR)$(PREFIX)/lib/postrider
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test race lint fuzz bench docs install install-sendmail uninstall uninstall-sendmail clean
+.PHONY: build demo test race lint fuzz bench bench-peers docs install install-sendmail uninstall uninstall-sendmail clean
 
 build: ## programs into bin/, static and stripped
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
@@ -47,8 +47,11 @@ fuzz: ## each fuzz target for FUZZTIME
 	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 	  done; done
 
-bench: build ## speed, memory and disk as ratios, beside Postfix where it is installed
+bench: build ## speed, memory and disk as ratios, beside Postfix and dma after make bench-peers
 	go run ./bench -bin bin
+
+bench-peers: ## fetch Postfix and dma for bench to compare with (root, Debian); sh bench/peers down removes them
+	sh bench/peers up
 
 install: build ## programs, links, units, configuration, user and directories
 	install -d $(SBIN) $(LIB)
