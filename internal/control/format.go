@@ -58,6 +58,9 @@ type mailqPrinter struct {
 
 const mailqHead = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
 
+// mailqIndent is the three columns that lines of recipients leave empty.
+const mailqIndent = "                                         "
+
 func (p *mailqPrinter) entry(e *queue.Entry) error {
 	m := e.Message
 	p.buf = p.buf[:0]
@@ -117,7 +120,9 @@ func (p *mailqPrinter) each(e *queue.Entry, fn func(queue.DeliveryRecipient)) {
 }
 
 func (p *mailqPrinter) recipient(e *queue.Entry, r queue.DeliveryRecipient) {
-	p.buf = fmt.Appendf(p.buf, "%-11s %7s %20.20s %s\n", "", "", "", printable(e.Message.Recipients[r.Index].Address.String()))
+	p.buf = append(p.buf, mailqIndent...)
+	p.buf = append(p.buf, printable(e.Message.Recipients[r.Index].Address.String())...)
+	p.buf = append(p.buf, '\n')
 }
 
 func (p *mailqPrinter) end() error {
@@ -135,6 +140,9 @@ func (p *mailqPrinter) end() error {
 
 // printable makes text from the network safe for a line on a terminal.
 func printable(s string) string {
+	if isPlain(s) {
+		return s
+	}
 	clean := func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
@@ -145,6 +153,15 @@ func printable(s string) string {
 		return r
 	}
 	return strings.Map(clean, s)
+}
+
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 type tablePrinter struct {

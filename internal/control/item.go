@@ -107,7 +107,7 @@ func newItemRecipient(m *queue.Message, d *queue.Delivery, r queue.DeliveryRecip
 
 // entryState sums the deliveries up: what is done now beats what waits.
 func entryState(e *queue.Entry) queue.State {
-	rank := map[queue.State]int{queue.Done: 1, queue.Deferred: 2, queue.Queued: 3, queue.Held: 4, queue.Active: 5}
+	rank := [...]int{queue.Done: 1, queue.Deferred: 2, queue.Queued: 3, queue.Held: 4, queue.Active: 5}
 	state := queue.Done
 	for _, d := range e.Deliveries {
 		if rank[d.State] > rank[state] {

@@ -63,15 +63,41 @@ func (l *Local) List(ctx context.Context, f queue.Filter, format Format, w io.Wr
 	return out.Flush()
 }
 
+// each calls fn with the entries that match, window by window. The next window is
+// read while fn works on one.
 func (l *Local) each(ctx context.Context, f queue.Filter, fn func([]queue.Entry) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	windows, failed := make(chan []queue.Entry), make(chan error, 1)
+	go func() {
+		defer close(windows)
+		failed <- l.read(ctx, f, windows)
+	}()
+	var err error
+	for entries := range windows {
+		if err == nil {
+			if err = fn(entries); err != nil {
+				stop()
+			}
+		}
+	}
+	stop()
+	if readErr := <-failed; err == nil {
+		err = readErr
+	}
+	return err
+}
+
+func (l *Local) read(ctx context.Context, f queue.Filter, windows chan<- []queue.Entry) error {
 	var after queue.ID
 	for {
 		entries, next, err := l.Store.List(ctx, f, after, window)
 		if err != nil {
 			return err
 		}
-		if err := fn(entries); err != nil {
-			return err
+		select {
+		case windows <- entries:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 		if next == 0 {
 			return nil

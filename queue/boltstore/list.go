@@ -1,10 +1,13 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"slices"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"postrider/queue"
 )
@@ -40,27 +43,58 @@ func (v *view) delivery(key queue.DeliveryKey) (*deliveryRow, error) {
 }
 
 // entry reads a message with its deliveries, nil if it is not in the queue.
-func (v *view) entry(id queue.ID) (*queue.Entry, error) {
-	c := v.bucket(workBucket).Cursor()
-	k, b := c.Seek(idKey(id))
-	if len(k) != idLen || idIn(k) != id {
+func (v *view) entry(id queue.ID) (*queue.Entry, error) { return v.entries().read(id) }
+
+// entries reads messages with their deliveries. In order of ID the next one is
+// where the last one ended, and found without a search.
+func (v *view) entries() *entryReader {
+	return &entryReader{v: v, messages: walker{c: v.bucket(messageBucket).Cursor()}, work: walker{c: v.bucket(workBucket).Cursor()}}
+}
+
+type entryReader struct {
+	v              *view
+	messages, work walker
+	key            [idLen]byte
+}
+
+// walker is a cursor that knows where it is.
+type walker struct {
+	c          *bolt.Cursor
+	key, value []byte
+}
+
+// to goes to a key or the first one after it.
+func (w *walker) to(key []byte) {
+	if !bytes.Equal(w.key, key) {
+		w.key, w.value = w.c.Seek(key)
+	}
+}
+
+func (w *walker) next() { w.key, w.value = w.c.Next() }
+
+func (r *entryReader) read(id queue.ID) (*queue.Entry, error) {
+	key := appendID(r.key[:0], id)
+	r.work.to(key)
+	r.messages.to(key)
+	if !bytes.Equal(r.work.key, key) || !bytes.Equal(r.messages.key, key) {
 		return nil, nil
 	}
-	st, err := decodeState(b)
+	st, err := decodeState(r.work.value)
 	if err != nil {
 		return nil, err
 	}
-	m, err := v.message(id)
-	if m == nil || err != nil {
+	m, err := r.v.decodeMessage(r.messages.value)
+	if err != nil {
 		return nil, err
 	}
+	r.messages.next()
 	e := &queue.Entry{Message: m, HoldReason: st.holdReason, Notified: st.notified}
-	for k, b = c.Next(); len(k) == deliveryLen && idIn(k) == id; k, b = c.Next() {
-		row, err := v.decodeDelivery(b)
+	for r.work.next(); len(r.work.key) == deliveryLen && idIn(r.work.key) == id; r.work.next() {
+		row, err := r.v.decodeDelivery(r.work.value)
 		if err != nil {
 			return nil, err
 		}
-		addDelivery(e, queue.DeliveryKey{Message: id, N: binary.BigEndian.Uint16(k[idLen:])}, row, st.held)
+		addDelivery(e, queue.DeliveryKey{Message: id, N: binary.BigEndian.Uint16(r.work.key[idLen:])}, row, st.held)
 	}
 	return e, nil
 }
@@ -144,8 +178,9 @@ func (s *Store) List(ctx context.Context, f queue.Filter, after queue.ID, most i
 func (s *Store) entriesAfter(f queue.Filter, after queue.ID, most int) (found []*queue.Entry, last queue.ID, err error) {
 	err = s.view(func(v *view) error {
 		ids := v.candidates(f, after, most)
+		entries := v.entries()
 		for _, id := range ids {
-			e, err := v.entry(id)
+			e, err := entries.read(id)
 			if err != nil {
 				return err
 			}
@@ -166,7 +201,7 @@ func (v *view) candidates(f queue.Filter, after queue.ID, most int) []queue.ID {
 	if len(f.IDs) > 0 {
 		return listed(f.IDs, after, most)
 	}
-	var ids []queue.ID
+	ids := make([]queue.ID, 0, most)
 	if f.Sender != "" {
 		domain := binary.BigEndian.AppendUint64(nil, domainHash(senderDomain(f.Sender)))
 		c := v.bucket(senderBucket).Cursor()
