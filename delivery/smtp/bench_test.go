@@ -2,6 +2,8 @@ package smtp_test
 
 import (
 	"bufio"
+	"bytes"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -15,7 +17,13 @@ import (
 // BenchmarkSend measures messages one after another on a kept connection.
 func BenchmarkSend(b *testing.B) {
 	ca := smtptest.NewCA(b)
-	b.Run("trivial", func(b *testing.B) { benchmarkSend(b, target(trivial(b)), 2048) })
+	b.Run("trivial", func(b *testing.B) { benchmarkSend(b, target(trivial(b, "250 trivial")), 2048) })
+	b.Run("trivial PIPELINING", func(b *testing.B) {
+		benchmarkSend(b, target(trivial(b, "250-trivial\r\n250 PIPELINING")), 2048)
+	})
+	b.Run("trivial PIPELINING 200 kB", func(b *testing.B) {
+		benchmarkSend(b, target(trivial(b, "250-trivial\r\n250 PIPELINING")), 200<<10)
+	})
 	b.Run("go-smtp", func(b *testing.B) {
 		benchmarkSend(b, target(smtptest.NewSink(b, smtptest.Options{Discard: true}).Addr()), 2048)
 	})
@@ -34,7 +42,8 @@ func benchmarkSend(b *testing.B, tg smtp.Target, size int) {
 	defer c.Close()
 	tg.MaxMessages = 1 << 30
 	tx := message("a@example.com")
-	tx.Open = open(strings.Repeat(strings.Repeat("x", 62)+"\r\n", size/64))
+	content := []byte(strings.Repeat(strings.Repeat("x", 62)+"\r\n", size/64))
+	tx.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
 	for b.Loop() {
@@ -45,7 +54,7 @@ func benchmarkSend(b *testing.B, tg smtp.Target, size int) {
 }
 
 // trivial starts a server that does the least there is to do.
-func trivial(b *testing.B) (addr netip.AddrPort) {
+func trivial(b *testing.B, hello string) (addr netip.AddrPort) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -59,21 +68,21 @@ func trivial(b *testing.B) (addr netip.AddrPort) {
 			if err != nil {
 				return
 			}
-			answer(conn)
+			answer(conn, hello+"\r\n")
 		}
 	}()
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-func answer(conn net.Conn) {
+// answer replies to what has come together together, as RFC 2920 §3.2 advises.
+func answer(conn net.Conn, hello string) {
 	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 64<<10)
+	r, w := bufio.NewReaderSize(conn, 64<<10), bufio.NewWriter(conn)
 	reply, data := "220 trivial ESMTP\r\n", false
 	for {
-		if reply != "" {
-			if _, err := conn.Write([]byte(reply)); err != nil {
-				return
-			}
+		w.WriteString(reply)
+		if r.Buffered() == 0 && w.Flush() != nil {
+			return
 		}
 		line, err := r.ReadSlice('\n')
 		switch {
@@ -85,6 +94,8 @@ func answer(conn net.Conn) {
 			reply = ""
 		case string(line) == "DATA\r\n":
 			reply, data = "354 go\r\n", true
+		case bytes.HasPrefix(line, []byte("EHLO")):
+			reply = hello
 		default:
 			reply = "250 2.0.0 ok\r\n"
 		}

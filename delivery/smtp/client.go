@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"postrider/internal/address"
@@ -69,6 +70,7 @@ type Client struct {
 	opts   Options
 	pool   *pool
 	broken *brokenTLS
+	whole  sync.Pool // of *[]byte, see wire.grow
 }
 
 // New makes a Client.

@@ -119,22 +119,24 @@ func TestEnvelope(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			srv := script(t, smtptest.Script{"EHLO": {test.ehlo}})
-			test.tx.Open = open(body)
-			rep := newClient(t, smtp.Options{}).Send(t.Context(), target(srv.Addr()), &test.tx)
-			wantFlags(t, rep, test.flags)
-			wantResults(t, rep, test.final)
-			var lines []string
-			for _, l := range srv.Lines() {
-				if strings.HasPrefix(l, "MAIL") || strings.HasPrefix(l, "RCPT") {
-					lines = append(lines, l)
+		for mode, s := range bothWays(smtptest.Script{"EHLO": {test.ehlo}}) {
+			t.Run(test.name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				test.tx.Open = open(body)
+				rep := newClient(t, smtp.Options{}).Send(t.Context(), target(srv.Addr()), &test.tx)
+				wantFlags(t, rep, test.flags)
+				wantResults(t, rep, test.final)
+				var lines []string
+				for _, l := range srv.Lines() {
+					if strings.HasPrefix(l, "MAIL") || strings.HasPrefix(l, "RCPT") {
+						lines = append(lines, l)
+					}
 				}
-			}
-			if !slices.Equal(lines, test.lines) {
-				t.Errorf("said\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(test.lines, "\n"))
-			}
-		})
+				if !slices.Equal(lines, test.lines) {
+					t.Errorf("said\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(test.lines, "\n"))
+				}
+			})
+		}
 	}
 }
 

@@ -49,21 +49,23 @@ func TestFaults(t *testing.T) {
 		{"banner of two", smtptest.Script{smtptest.Banner: {"220 a\n250 b"}}, "EHLO temporary next connect", false, false},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			srv := script(t, test.script)
-			rep := newClient(t, smtp.Options{Timeouts: short}).Send(t.Context(), target(srv.Addr()), message("a@x"))
-			wantFlags(t, rep, test.flags)
-			if r := rep.Results[0]; r.Done || !r.Reply.Temporary() {
-				t.Errorf("result is %s, want an open temporary one", result(r))
-			}
-			if rep.Doubtful != test.doubtful {
-				t.Errorf("doubtful is %v, want %v", rep.Doubtful, test.doubtful)
-			}
-			var ne net.Error
-			if timeout := errors.As(rep.Err, &ne) && ne.Timeout(); timeout != test.timeout {
-				t.Errorf("timeout is %v, want %v (%v)", timeout, test.timeout, rep.Err)
-			}
-		})
+		for mode, s := range bothWays(test.script) {
+			t.Run(test.name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				rep := newClient(t, smtp.Options{Timeouts: short}).Send(t.Context(), target(srv.Addr()), message("a@x"))
+				wantFlags(t, rep, test.flags)
+				if r := rep.Results[0]; r.Done || !r.Reply.Temporary() {
+					t.Errorf("result is %s, want an open temporary one", result(r))
+				}
+				if rep.Doubtful != test.doubtful {
+					t.Errorf("doubtful is %v, want %v", rep.Doubtful, test.doubtful)
+				}
+				var ne net.Error
+				if timeout := errors.As(rep.Err, &ne) && ne.Timeout(); timeout != test.timeout {
+					t.Errorf("timeout is %v, want %v (%v)", timeout, test.timeout, rep.Err)
+				}
+			})
+		}
 	}
 }
 
@@ -83,22 +85,24 @@ func TestFaultsInContent(t *testing.T) {
 		},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			srv := script(t, smtptest.Script{smtptest.Body: {test.body}})
-			tx := message("a@x")
-			tx.Open = open(large)
-			tx.OnData = func() { t.Error("OnData was called for a message that did not go out") }
-			began := time.Now()
-			rep := newClient(t, smtp.Options{Timeouts: short}).Send(t.Context(), target(srv.Addr()), tx)
-			wantResults(t, rep, test.results)
-			wantFlags(t, rep, test.flags)
-			if rep.Doubtful {
-				t.Error("report is doubtful though no dot went out")
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it took %v", took)
-			}
-		})
+		for mode, s := range bothWays(smtptest.Script{smtptest.Body: {test.body}}) {
+			t.Run(name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				tx := message("a@x")
+				tx.Open = open(large)
+				tx.OnData = func() { t.Error("OnData was called for a message that did not go out") }
+				began := time.Now()
+				rep := newClient(t, smtp.Options{Timeouts: short}).Send(t.Context(), target(srv.Addr()), tx)
+				wantResults(t, rep, test.results)
+				wantFlags(t, rep, test.flags)
+				if rep.Doubtful {
+					t.Error("report is doubtful though no dot went out")
+				}
+				if took := time.Since(began); took > 5*time.Second {
+					t.Errorf("it took %v", took)
+				}
+			})
+		}
 	}
 }
 
@@ -151,37 +155,39 @@ func TestContextEnds(t *testing.T) {
 		{"dot", "DATA", smtptest.Script{smtptest.Dot: {hang}}, true},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			srv := script(t, test.script)
-			ctx, cancel := context.WithCancelCause(t.Context())
-			cause := errors.New("shutting down")
-			tx := message("a@x")
-			dotting := make(chan struct{})
-			tx.OnData = func() { close(dotting) }
-			done := make(chan *smtp.Report)
-			c := newClient(t, smtp.Options{})
-			go func() { done <- c.Send(ctx, target(srv.Addr()), tx) }()
-			if test.after == "" {
-				eventually(t, "connection", func() bool { return srv.Connections() == 1 })
-			} else {
-				eventually(t, test.after, func() bool { return count(srv.Lines(), test.after) == 1 })
-			}
-			if test.doubtful {
-				<-dotting
-				eventually(t, "dot", func() bool { return len(srv.Bodies()) == 1 })
-			}
-			cancel(cause)
-			rep := <-done
-			if rep.Err == nil || !errors.Is(rep.Err, cause) || rep.Err.NextHost() || rep.Err.ConnectFailure() || !rep.Err.Temporary() {
-				t.Errorf("error is %q (%v), want the context's cause", flags(rep.Err), rep.Err)
-			}
-			if rep.Doubtful != test.doubtful {
-				t.Errorf("doubtful is %v, want %v", rep.Doubtful, test.doubtful)
-			}
-			if c.Idle() != 0 {
-				t.Error("the connection was kept")
-			}
-		})
+		for mode, s := range bothWays(test.script) {
+			t.Run(test.name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cause := errors.New("shutting down")
+				tx := message("a@x")
+				dotting := make(chan struct{})
+				tx.OnData = func() { close(dotting) }
+				done := make(chan *smtp.Report)
+				c := newClient(t, smtp.Options{})
+				go func() { done <- c.Send(ctx, target(srv.Addr()), tx) }()
+				if test.after == "" {
+					eventually(t, "connection", func() bool { return srv.Connections() == 1 })
+				} else {
+					eventually(t, test.after, func() bool { return count(srv.Lines(), test.after) == 1 })
+				}
+				if test.doubtful {
+					<-dotting
+					eventually(t, "dot", func() bool { return len(srv.Bodies()) == 1 })
+				}
+				cancel(cause)
+				rep := <-done
+				if rep.Err == nil || !errors.Is(rep.Err, cause) || rep.Err.NextHost() || rep.Err.ConnectFailure() || !rep.Err.Temporary() {
+					t.Errorf("error is %q (%v), want the context's cause", flags(rep.Err), rep.Err)
+				}
+				if rep.Doubtful != test.doubtful {
+					t.Errorf("doubtful is %v, want %v", rep.Doubtful, test.doubtful)
+				}
+				if c.Idle() != 0 {
+					t.Error("the connection was kept")
+				}
+			})
+		}
 	}
 }
 

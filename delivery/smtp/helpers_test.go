@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,4 +159,30 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("%s did not happen", what)
 		}
 	}
+}
+
+// bothWays gives a script as it stands and, if it can, with PIPELINING besides.
+func bothWays(s smtptest.Script) map[string]smtptest.Script {
+	both := map[string]smtptest.Script{"": s}
+	ehlo := []string{"250-script.test\n250 8BITMIME"}
+	if s["EHLO"] != nil {
+		ehlo = slices.Clone(s["EHLO"])
+	}
+	for i := range ehlo {
+		last := strings.LastIndexByte(ehlo[i], '\n') + 1
+		if !strings.HasPrefix(ehlo[i][last:], "250 ") {
+			return both
+		}
+		ehlo[i] = ehlo[i][:last] + "250-" + ehlo[i][last+4:] + "\n250 PIPELINING"
+	}
+	p := smtptest.Script{}
+	maps.Copy(p, s)
+	p["EHLO"] = ehlo
+	both[", pipelined"] = p
+	return both
+}
+
+// messages gives what went out but lone dots.
+func messages(srv *smtptest.Scripted) []string {
+	return slices.DeleteFunc(srv.Bodies(), func(body string) bool { return body == "" })
 }

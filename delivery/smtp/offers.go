@@ -7,11 +7,12 @@ import (
 
 // offers is what a host said in reply to EHLO, as far as we use it.
 type offers struct {
-	startTLS, eightBit, utf8, dsn bool
-	sizeKnown                     bool
-	size                          int64 // greatest message; 0 for no limit
-	auth                          []string
-	rcptMax, mailMax              int // RFC 9422; 0 for no limit
+	startTLS, pipelining, eightBit, utf8, dsn bool
+
+	sizeKnown        bool
+	size             int64 // greatest message; 0 for no limit
+	auth             []string
+	rcptMax, mailMax int // RFC 9422; 0 for no limit
 }
 
 // parseOffers reads the lines of an EHLO reply after the first. Keywords are
@@ -35,6 +36,8 @@ func (o *offers) add(words []string) {
 	switch {
 	case keyword == "STARTTLS":
 		o.startTLS = true
+	case keyword == "PIPELINING":
+		o.pipelining = true
 	case keyword == "8BITMIME":
 		o.eightBit = true
 	case keyword == "SMTPUTF8":

@@ -54,19 +54,25 @@ func TestReuseAfterRefusals(t *testing.T) {
 		"dot":  {smtptest.Script{smtptest.Dot: {"554 no", "250 ok"}}, 0},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			srv := script(t, test.script)
-			c := newClient(t, smtp.Options{IdleTimeout: time.Minute})
-			c.Send(t.Context(), target(srv.Addr()), message("a@x"))
-			rep := c.Send(t.Context(), target(srv.Addr()), message("a@x"))
-			wantDelivered(t, rep)
-			if !rep.Reused {
-				t.Error("the connection was not reused")
+		for mode, s := range bothWays(test.script) {
+			if name == "MAIL" && mode != "" {
+				// What is said ahead is refused too.
+				s["RCPT"], s["DATA"] = []string{"503 no MAIL", "250 ok"}, []string{"503 no RCPT", "354 go"}
 			}
-			if n := count(srv.Lines(), "RSET"); n != test.rset {
-				t.Errorf("%d RSET, want %d", n, test.rset)
-			}
-		})
+			t.Run(name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				c := newClient(t, smtp.Options{IdleTimeout: time.Minute})
+				c.Send(t.Context(), target(srv.Addr()), message("a@x"))
+				rep := c.Send(t.Context(), target(srv.Addr()), message("a@x"))
+				wantDelivered(t, rep)
+				if !rep.Reused {
+					t.Error("the connection was not reused")
+				}
+				if n := count(srv.Lines(), "RSET"); n != test.rset {
+					t.Errorf("%d RSET, want %d", n, test.rset)
+				}
+			})
+		}
 	}
 }
 
@@ -78,20 +84,22 @@ func TestStaleReuse(t *testing.T) {
 		"drop on MAIL":   {"MAIL": {"250 ok", smtptest.Drop, "250 ok"}},
 		"421 beforehand": {smtptest.Dot: {"250 ok\n421 4.4.2 bye", "250 ok"}},
 	}
-	for name, s := range tests {
-		t.Run(name, func(t *testing.T) {
-			srv := script(t, s)
-			c := newClient(t, smtp.Options{IdleTimeout: time.Minute})
-			wantDelivered(t, c.Send(t.Context(), target(srv.Addr()), message("a@x")))
-			if name == "closed" {
-				srv.DropClients()
-			}
-			rep := c.Send(t.Context(), target(srv.Addr()), message("a@x"))
-			wantDelivered(t, rep)
-			if rep.Reused || srv.Connections() != 2 {
-				t.Errorf("reused is %v after %d connections, want a second one", rep.Reused, srv.Connections())
-			}
-		})
+	for name, test := range tests {
+		for mode, s := range bothWays(test) {
+			t.Run(name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				c := newClient(t, smtp.Options{IdleTimeout: time.Minute})
+				wantDelivered(t, c.Send(t.Context(), target(srv.Addr()), message("a@x")))
+				if name == "closed" {
+					srv.DropClients()
+				}
+				rep := c.Send(t.Context(), target(srv.Addr()), message("a@x"))
+				wantDelivered(t, rep)
+				if rep.Reused || srv.Connections() != 2 {
+					t.Errorf("reused is %v after %d connections, want a second one", rep.Reused, srv.Connections())
+				}
+			})
+		}
 	}
 }
 

@@ -142,8 +142,12 @@ func (j *job) transact(s *session) *Error {
 		return err
 	}
 	s.messages++
-	if err := j.sayEnvelope(s, env); err != nil || len(j.accepted) == 0 {
+	if err := j.sayEnvelope(s, env); err != nil {
 		return err
+	}
+	if len(j.accepted) == 0 {
+		s.engine.forgo(0)
+		return nil
 	}
 	return j.sayContent(s)
 }
@@ -194,7 +198,7 @@ func (j *job) sayEnvelope(s *session, env *envelope) *Error {
 	case mail.class() != 2:
 		return j.mailRefused(s, mail)
 	case closing != nil:
-		s.wire.fail(errors.New("host closed the session"))
+		s.wire.fail(errClosing)
 		return closing
 	}
 	return nil
@@ -214,7 +218,7 @@ func (j *job) mailRefused(s *session, r said) *Error {
 		j.pending = j.pending[:0]
 	}
 	if e.closing() {
-		s.wire.fail(errors.New("host closed the session"))
+		s.wire.fail(errClosing)
 	}
 	return e
 }
@@ -223,19 +227,19 @@ func (j *job) mailRefused(s *session, r said) *Error {
 func (j *job) sayContent(s *session) *Error {
 	body, err := j.tx.Open()
 	if err != nil {
+		s.engine.forgo(len(j.accepted))
 		e := s.failure(PhaseData, fmt.Errorf("open message: %w", err))
 		e.Local = true
 		return e
 	}
-	source := &source{Reader: body}
-	r, phase, err := s.engine.content(source, func() {
-		if j.tx.OnData != nil {
-			j.tx.OnData()
-		}
-	})
+	onData := j.tx.OnData
+	if onData == nil {
+		onData = func() {}
+	}
+	r, phase, err := s.engine.content(body, onData)
 	closeErr := body.Close()
 	if err != nil {
-		return j.contentLost(s, source, phase, err)
+		return j.contentLost(s, phase, err)
 	}
 	if closeErr != nil {
 		j.c.opts.Logger.Warn("closing a message after sending it failed", "host", s.host, "error", closeErr)
@@ -245,11 +249,12 @@ func (j *job) sayContent(s *session) *Error {
 
 // contentLost deals with an end of the connection, or of the message, that is no
 // reply.
-func (j *job) contentLost(s *session, src *source, phase Phase, err error) *Error {
+func (j *job) contentLost(s *session, phase Phase, err error) *Error {
 	e := s.failure(phase, err)
-	if src.err != nil && phase == PhaseBody {
-		// Ending with a dot here would deliver half a message.
-		e.Err, e.Local = fmt.Errorf("read message: %w", src.err), true
+	if phase == PhaseBody && s.wire.err == nil {
+		// The connection is in order, so it was the message. Ending with a dot here
+		// would deliver half of it.
+		e.Err, e.Local = fmt.Errorf("read message: %w", err), true
 		s.wire.fail(e.Err)
 		return e
 	}
@@ -262,7 +267,7 @@ func (j *job) contentLost(s *session, src *source, phase Phase, err error) *Erro
 func (j *job) contentAnswered(s *session, r said, phase Phase) *Error {
 	switch {
 	case r.code == 421:
-		s.wire.fail(errors.New("host closed the session"))
+		s.wire.fail(errClosing)
 		return s.refusal(phase, r)
 	case phase == PhaseData && r.class() == 2:
 		// It is waiting for nothing now, and we would send it mail as commands.
@@ -287,18 +292,4 @@ func (j *job) settle(s *session, i int, r Reply) {
 	if n := slices.Index(j.pending, i); n >= 0 {
 		j.pending = slices.Delete(j.pending, n, n+1)
 	}
-}
-
-// source notes whether it was the message that failed, not the connection.
-type source struct {
-	io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
 }

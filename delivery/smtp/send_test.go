@@ -137,19 +137,21 @@ func TestReplies(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			srv := script(t, test.script)
-			c := newClient(t, smtp.Options{Timeouts: short})
-			rep := c.Send(t.Context(), target(srv.Addr()), message(test.to...))
-			wantResults(t, rep, test.results)
-			wantFlags(t, rep, test.flags)
-			if n := len(srv.Bodies()); n != test.bodies {
-				t.Errorf("%d messages went out, want %d", n, test.bodies)
-			}
-			if rep.Doubtful {
-				t.Error("report is doubtful although there was a reply")
-			}
-		})
+		for mode, s := range bothWays(test.script) {
+			t.Run(test.name+mode, func(t *testing.T) {
+				srv := script(t, s)
+				c := newClient(t, smtp.Options{Timeouts: short})
+				rep := c.Send(t.Context(), target(srv.Addr()), message(test.to...))
+				wantResults(t, rep, test.results)
+				wantFlags(t, rep, test.flags)
+				if n := len(messages(srv)); n != test.bodies {
+					t.Errorf("%d messages went out, want %d", n, test.bodies)
+				}
+				if rep.Doubtful {
+					t.Error("report is doubtful although there was a reply")
+				}
+			})
+		}
 	}
 }
 
@@ -307,8 +309,14 @@ func TestMessageCannotBeRead(t *testing.T) {
 		},
 	}
 	for name, opener := range tests {
-		t.Run(name, func(t *testing.T) {
-			srv := script(t, nil)
+		testMessageCannotBeRead(t, name, opener, broken)
+	}
+}
+
+func testMessageCannotBeRead(t *testing.T, name string, opener func() (io.ReadCloser, error), broken error) {
+	for mode, s := range bothWays(nil) {
+		t.Run(name+mode, func(t *testing.T) {
+			srv := script(t, s)
 			tx := message("a@x")
 			tx.Open = opener
 			rep := newClient(t, smtp.Options{}).Send(t.Context(), target(srv.Addr()), tx)

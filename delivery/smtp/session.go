@@ -88,13 +88,15 @@ func (c *Client) establish(ctx context.Context, t *Target, budget time.Time, pla
 		}
 		return s, s.failure(PhaseDial, err)
 	}
-	s.wire = newWire(conn, &c.opts)
+	s.wire = newWire(conn, c)
 	s.detach = s.wire.attach(ctx, budget)
 	if e := s.introduce(ctx, t, &c.opts, plain); e != nil {
 		s.end()
 		return s, e
 	}
-	if s.engine, err = newGoSMTP(s.wire, t.Hello, s.offers); err != nil {
+	if s.offers.pipelining {
+		s.engine = &pipeline{wire: s.wire, offers: &s.offers}
+	} else if s.engine, err = newLockstep(s.wire, t.Hello, &s.offers); err != nil {
 		s.end()
 		return s, s.failure(PhaseHello, err)
 	}

@@ -1,10 +1,12 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -15,20 +17,28 @@ const blockSize = 32 << 10
 // lastWords is how long a peer that stopped listening is listened to.
 const lastWords = time.Second
 
-// wire is one connection with everything go-smtp's client leaves to the
-// connection: it bounds each wait, checks replies and keeps them verbatim, gathers
-// output so that the end of a message leaves with its final dot in one write, and
-// stops when the context ends.
+// errClosing says that a host has said 421.
+var errClosing = errors.New("host closed the session")
+
+// errOutOfTurn says that replies and commands can no longer be told to belong
+// together.
+var errOutOfTurn = errors.New("host sent a reply out of turn")
+
+// wire is one connection: it bounds each wait, checks replies and keeps them
+// verbatim, gathers output so that the end of a message leaves with its final dot in
+// one write, and stops when the context ends.
 //
-// Towards go-smtp it is a net.Conn on which each reply is one line of the code
-// that the first digit stands for. It is used by one goroutine at a time; only cut
-// may come from another.
+// Towards go-smtp it is a net.Conn (facade.go). It is used by one goroutine at a
+// time; only cut may come from another.
 type wire struct {
 	conn     net.Conn // what is read and written: raw, or TLS on it
 	raw      net.Conn
 	timeouts *Timeouts
 	replies  *replyReader
 	out      []byte
+	block    []byte     // content on its way to out
+	whole    *sync.Pool // of *[]byte that hold wholeSize
+	stuffer  stuffer
 	ctx      context.Context
 	budget   time.Time
 
@@ -36,20 +46,22 @@ type wire struct {
 	last     said // reply to the current command
 	answered bool
 	flushed  bool  // the current command has been handed to the system
+	bounded  bool  // the deadline for the reply is set
 	err      error // first failure; the wire is dead from then on
 
-	feed    []byte // what go-smtp reads next
-	welcome []byte // what its EHLO will be answered with, without asking the host
+	facade
 }
 
-func newWire(conn net.Conn, o *Options) *wire {
-	return &wire{conn: conn, raw: conn, timeouts: &o.Timeouts, replies: newReplyReader(conn, o.MaxReplyBytes), ctx: context.Background()}
+func newWire(conn net.Conn, c *Client) *wire {
+	w := &wire{conn: conn, raw: conn, timeouts: &c.opts.Timeouts, whole: &c.whole, ctx: context.Background()}
+	w.replies = newReplyReader(patience{w}, c.opts.MaxReplyBytes)
+	return w
 }
 
 // secure goes on over another connection, which is TLS on the present one.
 func (w *wire) secure(conn net.Conn) {
 	w.conn = conn
-	w.replies = newReplyReader(conn, w.replies.max)
+	w.replies = newReplyReader(patience{w}, w.replies.max)
 }
 
 // attach puts the wire under a context and a budget. The returned function ends
@@ -71,7 +83,7 @@ func (w *wire) cut() { w.raw.Close() }
 
 // begin starts a command of the given phase.
 func (w *wire) begin(p Phase) {
-	w.phase, w.answered, w.flushed, w.last = p, false, false, said{}
+	w.phase, w.answered, w.flushed, w.bounded, w.last = p, false, false, false, said{}
 }
 
 // command sends one line of our own and waits for its reply.
@@ -104,12 +116,19 @@ func (w *wire) exchange() error {
 	if w.replies.r.Buffered() > 0 {
 		return w.interrupted()
 	}
-	// One deadline for both ways: setting it is not free.
-	if err := w.conn.SetDeadline(w.deadline(w.timeouts.of(w.phase))); err != nil {
-		return w.fail(err)
-	}
-	if err := w.send(); err != nil {
-		return err
+	if len(w.out) > blockSize {
+		if err := w.sendBlock(); err != nil {
+			return err
+		}
+	} else {
+		// One deadline for both ways: setting it is not free.
+		if err := w.conn.SetDeadline(w.deadline(w.timeouts.of(w.phase))); err != nil {
+			return w.fail(err)
+		}
+		w.bounded = true
+		if err := w.send(); err != nil {
+			return err
+		}
 	}
 	w.flushed = true
 	return w.read()
@@ -121,19 +140,64 @@ func (w *wire) interrupted() error {
 	r, err := w.replies.read()
 	if err == nil && r.code == 421 {
 		w.last, w.answered = r, true
-		w.err = errors.New("host closes the session")
+		w.err = errClosing
 		return nil
 	}
-	return w.fail(errors.New("host sent a reply out of turn"))
+	return w.fail(errOutOfTurn)
 }
 
+// isMore reports whether a reply other than 421 has come before anybody asked.
+func (w *wire) isMore() bool {
+	code, err := w.replies.r.Peek(min(3, w.replies.r.Buffered()))
+	return err == nil && len(code) > 0 && !bytes.HasPrefix([]byte("421"), code)
+}
+
+// read reads the reply to a command that has been sent.
 func (w *wire) read() error {
+	if w.err != nil {
+		return w.err
+	}
 	r, err := w.replies.read()
 	if err != nil {
 		return w.fail(err)
 	}
 	w.last, w.answered = r, true
 	return nil
+}
+
+// patience is what replies are read through. It bounds the wait where there is one:
+// most replies to a group of commands come together.
+type patience struct{ w *wire }
+
+// Read implements io.Reader.
+func (p patience) Read(b []byte) (int, error) {
+	if !p.w.bounded {
+		if err := p.w.conn.SetReadDeadline(p.w.deadline(p.w.timeouts.of(p.w.phase))); err != nil {
+			return 0, err
+		}
+		p.w.bounded = true
+	}
+	return p.w.conn.Read(b)
+}
+
+// sendBlock writes content that has been gathered. A message that is written as a
+// whole has the time of one block for each that gets through; TLS cannot go on after
+// a deadline.
+func (w *wire) sendBlock() error {
+	for {
+		if err := w.conn.SetWriteDeadline(w.deadline(w.timeouts.Block)); err != nil {
+			return w.fail(err)
+		}
+		n, err := w.conn.Write(w.out)
+		if err == nil {
+			w.out = w.out[:0]
+			return nil
+		}
+		if w.conn != w.raw || n < blockSize || !isTimeout(err) {
+			return w.hearOut(w.fail(err))
+		}
+		w.out = w.out[:copy(w.out, w.out[n:])]
+	}
 }
 
 // send writes what has been gathered. The deadline is set.
@@ -152,6 +216,7 @@ func (w *wire) send() error {
 // hearOut looks whether a peer that took no more said why before it went: a full
 // disk or a size limit while content is written (RFC 5321 §4.2.5).
 func (w *wire) hearOut(failure error) error {
+	w.bounded = true
 	if isTimeout(failure) || w.ctx.Err() != nil || w.conn.SetReadDeadline(time.Now().Add(lastWords)) != nil {
 		return failure
 	}
@@ -186,78 +251,3 @@ func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()
 }
-
-// prime has go-smtp greeted and its EHLO answered with what the host has offered
-// already.
-func (w *wire) prime(o offers) {
-	w.feed = []byte("220 ready\r\n")
-	w.welcome = o.forGoSMTP()
-}
-
-// Read implements net.Conn for go-smtp: the reply to what has been written, boiled
-// down to one line.
-func (w *wire) Read(p []byte) (int, error) {
-	if len(w.feed) == 0 {
-		if err := w.exchange(); err != nil {
-			return 0, err
-		}
-		w.feed = boiledDown(w.last)
-	}
-	n := copy(p, w.feed)
-	w.feed = w.feed[n:]
-	return n, nil
-}
-
-// boiledDown gives the code that go-smtp knows for each class of replies, because
-// it compares whole codes where only the first digit counts (RFC 5321 §4.3.2).
-func boiledDown(s said) []byte {
-	switch s.class() {
-	case 2:
-		return okLine
-	case 3:
-		return goLine
-	}
-	return noLine
-}
-
-var okLine, goLine, noLine = []byte("250 ok\r\n"), []byte("354 go\r\n"), []byte("550 no\r\n")
-
-// Write implements net.Conn: it gathers.
-func (w *wire) Write(p []byte) (int, error) {
-	if w.welcome != nil {
-		w.feed, w.welcome = w.welcome, nil
-		return len(p), nil
-	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	if len(w.out)+len(p) > blockSize {
-		if err := w.conn.SetWriteDeadline(w.deadline(w.timeouts.Block)); err != nil {
-			return 0, w.fail(err)
-		}
-		if err := w.send(); err != nil {
-			return 0, err
-		}
-	}
-	w.out = append(w.out, p...)
-	return len(p), nil
-}
-
-// Close implements net.Conn.
-func (w *wire) Close() error { return w.raw.Close() }
-
-// LocalAddr implements net.Conn.
-func (w *wire) LocalAddr() net.Addr { return w.raw.LocalAddr() }
-
-// RemoteAddr implements net.Conn.
-func (w *wire) RemoteAddr() net.Addr { return w.raw.RemoteAddr() }
-
-// SetDeadline implements net.Conn by doing nothing: go-smtp clears deadlines while
-// content is written, and ours follow the phase.
-func (w *wire) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline is like SetDeadline.
-func (w *wire) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline is like SetDeadline.
-func (w *wire) SetWriteDeadline(time.Time) error { return nil }
