@@ -42,10 +42,7 @@ docs: ## regenerate what is generated from the code
 	go run ./internal/config/gendoc
 
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; for pkg in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
-	  done; done
+	.ci/fuzz $(FUZZTIME)
 
 bench: build ## speed, memory and disk as ratios, beside Postfix and dma after make bench-peers
 	go run ./bench -bin bin
