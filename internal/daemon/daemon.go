@@ -33,7 +33,8 @@ type Options struct {
 	// Load reads the configuration: at the start, and again on SIGHUP.
 	Load    func() (*config.Config, error)
 	Version string
-	// Stderr gets the log.
+	// Stderr gets the log. Lines below warnings may be kept back for a tenth of a
+	// second while there are many.
 	Stderr io.Writer
 	// Once ends the run when nothing more is due, and opens no TCP listener: a
 	// delivery run without a daemon.
@@ -72,7 +73,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	tuneCollector()
 	d := &daemon{options: o, config: cfg, level: new(slog.LevelVar)}
-	d.logger = newLogger(o.Stderr, cfg, d.level)
+	out := newLogWriter(o.Stderr)
+	defer out.Close() // when all have said their last word
+	d.logger = newLogger(out, cfg, d.level)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	defer func() {
@@ -267,6 +270,8 @@ func (d *daemon) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	hourly := time.NewTicker(compactEvery)
+	defer hourly.Stop()
 	var idle <-chan time.Time
 	if d.options.Once {
 		ticker := time.NewTicker(idleCheck)
@@ -282,6 +287,10 @@ func (d *daemon) watch(ctx context.Context, stop context.CancelCauseFunc) {
 			stop(queue.ErrFailed)
 		case <-hup:
 			d.reload()
+		case <-hourly.C:
+			if err := compact(ctx, d.store, d.logger); err != nil {
+				d.logger.Warn("spool not compacted", "error", err)
+			}
 		case <-idle:
 			if quiet++; d.busy(ctx) {
 				quiet = 0

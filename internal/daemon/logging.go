@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -10,11 +9,12 @@ import (
 	"postrider/internal/config"
 )
 
-func newLogger(w io.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+// newLogger makes the log that is written to w.
+func newLogger(w *logWriter, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
 	level.Set(levelOf(cfg))
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(promptHandler{slog.NewJSONHandler(w, options), w})
 	}
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		// The journal has its own times.
@@ -25,7 +25,7 @@ func newLogger(w io.Writer, cfg *config.Config, level *slog.LevelVar) *slog.Logg
 			return a
 		}
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(promptHandler{slog.NewTextHandler(w, options), w})
 }
 
 func levelOf(cfg *config.Config) slog.Level {

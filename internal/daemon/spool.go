@@ -17,8 +17,10 @@ import (
 const (
 	maildropMode = fs.ModeSticky | fs.ModeSetgid | 0o733
 	lockWait     = 3 * time.Second
-	// Compaction pays when more than half of a file of some size is free.
-	compactFrom = 256 << 20
+	// Compaction pays when more than half of a file of some size is free. Whether
+	// it is, is looked at when the daemon starts and then every compactEvery.
+	compactFrom  = 256 << 20
+	compactEvery = time.Hour
 )
 
 // openSpool makes the directories if they are missing and opens the database.
@@ -33,16 +35,21 @@ func openSpool(ctx context.Context, c *config.Config, logger *slog.Logger) (queu
 	if err != nil {
 		return nil, err
 	}
-	stats, err := store.Stats(ctx)
-	if err == nil && stats.FileFree > compactFrom && stats.FileFree > stats.FileSize/2 {
-		logger.Info("compacting the spool", "size", stats.FileSize, "free", stats.FileFree)
-		err = store.Compact(ctx)
-	}
-	if err != nil {
+	if err := compact(ctx, store, logger); err != nil {
 		store.Close()
 		return nil, err
 	}
 	return store, nil
+}
+
+// compact gives space back to the file system where that pays.
+func compact(ctx context.Context, store queue.Store, logger *slog.Logger) error {
+	stats, err := store.Stats(ctx)
+	if err != nil || stats.FileFree < compactFrom || stats.FileFree < stats.FileSize/2 {
+		return err
+	}
+	logger.Info("compacting the spool", "size", stats.FileSize, "free", stats.FileFree)
+	return store.Compact(ctx)
 }
 
 func makeDirectories(c *config.Config) error {

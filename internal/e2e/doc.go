@@ -13,5 +13,6 @@
 //
 // What needs other users, a small disk or a disk that stands still needs root, and
 // is skipped otherwise. go test -short makes fewer rounds of the test that kills
-// the daemon.
+// the daemon. With E2E_LOG set the daemons' logs are shown of tests that pass, too;
+// E2E_SEED repeats the random moments of a run that failed.
 package e2e

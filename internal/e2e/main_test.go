@@ -7,6 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	// The programs are not linked into the tests. These imports are, so that go test
+	// does not take an old result for that of programs which have changed.
+	_ "postrider/internal/command"
+	_ "postrider/internal/sendmail"
 )
 
 // parallel is how many tests run at once unless -parallel says otherwise: they

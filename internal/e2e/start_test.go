@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,8 +96,8 @@ func TestForeignSpool(t *testing.T) {
 
 func testForeignSpool(t *testing.T, change func([]byte) []byte, words []string) {
 	h := startHost(t, nil)
-	still := true
-	sink := h.net.busy("busy.test", func() bool { return still })
+	var open atomic.Bool
+	sink := h.net.busy("busy.test", func() bool { return !open.Load() })
 	h.send(mail("before"), "to@busy.test")
 	h.deferred("grey-listed")
 	h.proc.stop()
@@ -125,7 +126,7 @@ func testForeignSpool(t *testing.T, change func([]byte) []byte, words []string) 
 	}
 
 	h.write("spool/queue.db", string(good), 0o600)
-	still = false
+	open.Store(true)
 	h.start()
 	until(t, "all mail is delivered", func() bool { return copies(sink, "before") == 1 && copies(sink, "meanwhile") == 1 })
 	h.emptied()

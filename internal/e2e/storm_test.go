@@ -43,7 +43,7 @@ import (
 // tell which life a copy came from.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	rounds := 60
+	rounds := 100
 	if testing.Short() {
 		rounds = 10
 	}
@@ -152,15 +152,20 @@ func (s *storm) rage(rounds int, how syscall.Signal, bound int) {
 	s.check()
 }
 
-// live lets the daemon live for a while: one in four not even until it is ready, if
-// that takes long enough.
+// live lets the daemon live for a while: to where it begins, to where it takes over
+// what was left in the maildrop, or on into its days of work.
 func (s *storm) live(p *process) {
 	s.mu.Lock()
-	life, early := time.Duration(s.chance.IntN(600))*time.Millisecond, s.chance.IntN(4) == 0
+	stage, part := s.chance.IntN(4), time.Duration(s.chance.IntN(1000))
 	s.mu.Unlock()
-	if early {
-		life /= 6
-	} else {
+	life := part * 600 * time.Microsecond
+	switch stage {
+	case 0:
+		life = part * 100 * time.Microsecond
+	case 1:
+		p.ready()
+		life = part * 15 * time.Microsecond
+	default:
 		p.ready()
 	}
 	select {
