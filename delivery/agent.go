@@ -114,7 +114,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, a *Agent, w *queue.Work) *attempt {
-	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w.Message),
+	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w),
 		last: map[int]queue.Outcome{}}
 }
 

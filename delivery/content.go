@@ -25,8 +25,8 @@ type content struct {
 	traits *message.Traits
 }
 
-func newContent(ctx context.Context, bodies Bodies, m *queue.Message) *content {
-	return &content{ctx: ctx, bodies: bodies, message: m}
+func newContent(ctx context.Context, bodies Bodies, w *queue.Work) *content {
+	return &content{ctx: ctx, bodies: bodies, message: w.Message, small: w.Body}
 }
 
 // stored opens the message as it is in the queue, with LF line ends.
@@ -67,15 +67,25 @@ func (c *content) outgoing() (io.ReadCloser, error) {
 		if err := c.load(); err != nil {
 			return nil, err
 		}
-		traits, err := message.Inspect(bytes.NewReader(c.small))
-		if err != nil {
-			return nil, err
-		}
-		if c.wire, err = io.ReadAll(message.Outgoing(bytes.NewReader(c.small), message.OutgoingOptions{Traits: traits})); err != nil {
+		if err := c.prepare(); err != nil {
 			return nil, fmt.Errorf("prepare message %s: %w", c.message.ID, err)
 		}
 	}
 	return io.NopCloser(bytes.NewReader(c.wire)), nil
+}
+
+// prepare makes the outgoing form of a small message.
+func (c *content) prepare() error {
+	var ok bool
+	if c.wire, ok = message.Plain(c.small); ok {
+		return nil
+	}
+	traits, err := message.Inspect(bytes.NewReader(c.small))
+	if err != nil {
+		return err
+	}
+	c.wire, err = io.ReadAll(message.Outgoing(bytes.NewReader(c.small), message.OutgoingOptions{Traits: traits}))
+	return err
 }
 
 func (c *content) stream() (io.ReadCloser, error) {

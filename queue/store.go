@@ -136,6 +136,9 @@ type Work struct {
 	Lease    Lease
 	Message  *Message
 	Delivery Delivery
+	// Body is that of a small message, if the store had it at hand; else nil, and
+	// [Store.Body] has it. It must not be changed.
+	Body []byte
 }
 
 // Record ends an attempt.

@@ -1,8 +1,8 @@
 package message
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
 	"mime"
 	"strings"
 	"time"
@@ -24,13 +24,11 @@ func FormatDate(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05
 
 // NewMessageID makes a unique identifier with its brackets.
 func NewMessageID(t time.Time, hostname string) string {
-	var random [8]byte
-	rand.Read(random[:]) // never fails
 	host := oneToken(hostname)
 	if host == "" {
 		host = "localhost"
 	}
-	return "<" + t.UTC().Format("20060102150405") + "." + hex.EncodeToString(random[:]) + "@" + host + ">"
+	return "<" + t.UTC().Format("20060102150405") + fmt.Sprintf(".%016x@", rand.Uint64()) + host + ">"
 }
 
 // FullName takes the author's name from the GECOS field of the login's passwd

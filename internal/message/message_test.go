@@ -385,3 +385,27 @@ func TestManyRecipients(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// Readers that share Buffers must not see each other's text, whatever became of
+// the one before.
+func TestBuffersAreUsedAgain(t *testing.T) {
+	var shared message.Buffers
+	long := "Subject: " + strings.Repeat("long ", 8000) + "\n\n" + strings.Repeat("body\n", 5000)
+	for i, in := range []string{"Subject: one\n\n1\n", long, "X: 2\n\n2\n", "\n3\n", long, "Subject: 4\n"} {
+		want, _ := read(t, in, message.Options{})
+		broken := message.New(io.MultiReader(strings.NewReader(in), iotest.ErrReader(io.ErrUnexpectedEOF)), message.Options{Buffers: &shared})
+		if _, err := io.ReadAll(broken); err == nil {
+			t.Fatalf("message %d: no error", i)
+		}
+		broken.Close()
+		r := message.New(strings.NewReader(in), message.Options{Buffers: &shared})
+		got, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || string(got) != want {
+			t.Fatalf("message %d: got %.60q, %v; want %.60q", i, got, err, want)
+		}
+		if _, err := r.Read(make([]byte, 1)); err == nil {
+			t.Fatal("a closed reader can be read")
+		}
+	}
+}

@@ -318,3 +318,34 @@ func TestInspect(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// FuzzPlain compares the short way with the long one.
+func FuzzPlain(f *testing.F) {
+	for _, s := range []string{"", "\n", "a", "a: b\n\nc\n", "\n\n\n", " x\ny\n", "a\r\n", "a: \x00\n", "a: é\n\né\n.\n..\n"} {
+		f.Add(s, uint16(0), uint16(0))
+	}
+	f.Add("a: b\n", uint16(message.MaxLine), uint16(0))
+	f.Add("a: b\n\nc\n", uint16(0), uint16(message.MaxLine+1))
+	f.Add("a: b\n\nc\n", uint16(message.MaxLine+1), uint16(message.MaxLine))
+	f.Fuzz(func(t *testing.T, s string, before, after uint16) {
+		stored := strings.Repeat("x", int(before)%2000) + s + strings.Repeat("y", int(after)%2000)
+		if after > 0 {
+			stored += "\n"
+		}
+		wire, ok := message.Plain([]byte(stored))
+		if !ok {
+			if strings.HasSuffix(stored, "\n") && !strings.ContainsAny(stored, "\r\x00") && len(stored) <= message.MaxLine {
+				t.Fatalf("%q is plain", stored)
+			}
+			return
+		}
+		traits, err := message.Inspect(strings.NewReader(stored))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := io.ReadAll(message.Outgoing(strings.NewReader(stored), message.OutgoingOptions{Traits: traits}))
+		if err != nil || string(wire) != string(want) {
+			t.Fatalf("%q: got %q, want %q, %v", stored, wire, want, err)
+		}
+	})
+}

@@ -20,6 +20,8 @@ var (
 	// ErrHeaderTooLarge refuses to look for recipients in a header that exceeds
 	// MaxHeader: some would be missed.
 	ErrHeaderTooLarge = errors.New("header is too large to take the recipients from")
+
+	errClosed = errors.New("message reader is closed")
 )
 
 // Options say how a message is read.
@@ -47,6 +49,8 @@ type Options struct {
 	MessageID string
 	// MaxSize is the greatest size of the result in bytes; zero for no limit.
 	MaxSize int64
+	// Buffers lends the Reader its buffers until it is closed; may be nil.
+	Buffers *Buffers
 }
 
 // Reader yields a message with LF line ends, its header fixed, one blank line,
@@ -55,6 +59,7 @@ type Options struct {
 type Reader struct {
 	source io.Reader
 	br     *bufio.Reader
+	lent   *readBuffers
 	opt    Options
 	header *Header
 	out    []byte // what of the composed header and of body is still to be read
@@ -67,11 +72,20 @@ type Reader struct {
 // New makes a Reader. Nothing is read from r before the first call of Header or
 // Read.
 func New(r io.Reader, o Options) *Reader {
-	return &Reader{
-		source: r,
-		br:     bufio.NewReaderSize(newLineReader(r, o.DotEnds), bufferSize),
-		opt:    o,
-		traits: newInspector(),
+	lent := o.Buffers.get()
+	lent.br.Reset(&lineReader{r: r, dotEnds: o.DotEnds, buf: lent.lines[:]})
+	return &Reader{source: r, br: lent.br, lent: lent, opt: o, traits: newInspector()}
+}
+
+// Close gives back what Options.Buffers lent. Nothing can be read after it.
+func (r *Reader) Close() {
+	if r.lent == nil {
+		return
+	}
+	r.opt.Buffers.put(r.lent)
+	r.lent, r.out, r.body = nil, nil, nil
+	if r.err == nil {
+		r.err = errClosed
 	}
 }
 
@@ -81,11 +95,13 @@ func (r *Reader) Header() (*Header, error) {
 		return r.header, r.err
 	}
 	h := newHeaderScan(r.opt)
+	h.field, h.out = r.lent.field[:0], r.lent.head[:0]
 	if err := r.readHeader(h); err != nil {
 		r.err = fmt.Errorf("read message header: %w", err)
 		return nil, r.err
 	}
 	r.out = h.finish()
+	r.lent.field, r.lent.head = h.field, r.out
 	r.header = &h.facts
 	return r.header, nil
 }
@@ -136,6 +152,9 @@ func (r *Reader) line(most int) ([]byte, error) {
 // Read implements io.Reader. It fails with ErrTooLarge where the size limit is
 // passed, and with the error of the source where that has one before its end.
 func (r *Reader) Read(p []byte) (int, error) {
+	if r.lent == nil {
+		return 0, errClosed
+	}
 	if _, err := r.Header(); err != nil {
 		return 0, err
 	}

@@ -7,22 +7,20 @@ type ending uint8
 
 const (
 	goesOn ending = iota
-	// ended: the line that is a lone dot has been passed on.
+	// ended: the line that is a lone dot has been taken.
 	ended
 	// bareLF: a line feed without carriage return, from a client that may not.
 	bareLF
 )
 
-// body follows a message sent with DATA and finds its end. What it passes on has
-// no line ends but CRLF, and no other CR or LF, so that nobody downstream can see
-// the end elsewhere than here:
+// body follows a message sent with DATA, finds its end and undoes dot-stuffing
+// (RFC 5321 §4.5.2). What it passes on has LF line ends and no CR, so that nobody
+// downstream can see the end elsewhere than here:
 //
 //   - In the strict form, for the network, only CRLF.CRLF ends the body. A CR that
 //     is not part of CRLF becomes a space, and a bare LF is not accepted.
 //   - In the lenient form, for programs of this host, LF ends a line just as CRLF
 //     does, and CRs before it are dropped; other runs of CR become a space.
-//
-// Dot-stuffing is left as it is.
 type body struct {
 	lenient bool
 	// midLine: the current line is not empty. loneDot: it is a single dot so far.
@@ -30,21 +28,21 @@ type body struct {
 	midLine, loneDot, cr bool
 }
 
-// pass copies from src to dst, which must have room for at least three bytes, and
-// reports how much of both was used.
+// pass copies from src to dst and reports how much of both was used.
 func (b *body) pass(dst, src []byte) (nd, ns int, end ending) {
-	for ns < len(src) && nd+3 <= len(dst) {
+	for ns < len(src) && nd < len(dst) {
 		switch c := src[ns]; {
 		case c == '\n' && !b.cr && !b.lenient:
 			return nd, ns, bareLF
 		case c == '\n':
 			ns++
-			nd += copy(dst[nd:], "\r\n")
 			lone := b.loneDot
 			b.cr, b.midLine, b.loneDot = false, false, false
 			if lone {
 				return nd, ns, ended
 			}
+			dst[nd] = '\n'
+			nd++
 		case c == '\r' && b.cr && b.lenient:
 			ns++
 		case b.cr: // the CR before this one stands alone
@@ -54,14 +52,30 @@ func (b *body) pass(dst, src []byte) (nd, ns int, end ending) {
 		case c == '\r':
 			ns++
 			b.cr = true
+		case c == '.' && !b.midLine:
+			ns++
+			b.midLine, b.loneDot = true, true
 		default:
-			n := copy(dst[nd:], textRun(src[ns:]))
-			b.loneDot = !b.midLine && n == 1 && c == '.'
-			b.midLine = true
-			nd, ns = nd+n, ns+n
+			d, s := b.text(dst[nd:], src[ns:])
+			nd, ns = nd+d, ns+s
 		}
 	}
 	return nd, ns, goesOn
+}
+
+// text copies the rest of a line that ends properly, or what comes before the next
+// CR or LF. src starts with neither.
+func (b *body) text(dst, src []byte) (nd, ns int) {
+	b.loneDot = false
+	run := textRun(src)
+	n := len(run)
+	if b.midLine = n >= len(dst) || len(src) < n+2 || src[n] != '\r' || src[n+1] != '\n'; b.midLine {
+		n = copy(dst, run)
+		return n, n
+	}
+	copy(dst, run)
+	dst[n] = '\n'
+	return n + 1, n + 2
 }
 
 // textRun is what comes before the next CR or LF.

@@ -10,7 +10,8 @@
 //     the replies, knows as the engine does what comes next: a command, a body or
 //     a chunk. It alone decides where a body ends, mends what the engine cannot
 //     take, keeps the time limits, and ends the connection where going on could
-//     turn the rest of a body into commands.
+//     turn the rest of a body into commands. Of a body sent with DATA the engine
+//     sees only the end: the session reads it from the guard.
 //  3. The session collects the envelope and passes the message on to the intake.
 //     The reply to the final dot is given when the message is durable.
 //

@@ -109,15 +109,13 @@ func (g *guard) Read(p []byte) (n int, err error) {
 
 // fill gets the next thing for the engine into pending.
 func (g *guard) fill() error {
-	if g.closed {
-		return net.ErrClosed
-	}
-	if g.closing.Load() {
-		return g.die("421 4.3.2 "+g.srv.opts.Hostname+" is shutting down", errShutdown)
+	if err := g.open(); err != nil {
+		return err
 	}
 	switch g.phase {
 	case inBody:
-		return g.fillBody()
+		_, err := g.bodyPart(g.mem.scratch[:])
+		return err
 	case inChunk:
 		return g.fillChunk()
 	}
@@ -138,23 +136,13 @@ func (g *guard) fill() error {
 	return g.command(line)
 }
 
-func (g *guard) fillBody() error {
-	if len(g.in) == 0 {
-		return g.receive()
+// open fails if the connection is closed or is to be.
+func (g *guard) open() error {
+	if g.closed {
+		return net.ErrClosed
 	}
-	nd, ns, end := g.body.pass(g.mem.scratch[:], g.in)
-	g.pending, g.in = g.mem.scratch[:nd], g.in[ns:]
-	g.bodyBytes += int64(nd)
-	limit := g.srv.opts.MaxSize
-	switch {
-	case end == bareLF:
-		g.pending = nil
-		return g.die("550 5.5.2 Line feed without carriage return in message (RFC 5321 section 2.3.8)", nil)
-	case end == ended:
-		g.phase, g.final = inCommand, true
-	case limit > 0 && g.bodyBytes/2 > limit+bodySlack:
-		g.pending = nil
-		return g.die("552 5.3.4 Message is too large", nil)
+	if g.closing.Load() {
+		return g.die("421 4.3.2 "+g.srv.opts.Hostname+" is shutting down", errShutdown)
 	}
 	return nil
 }

@@ -23,18 +23,30 @@ type recorder struct {
 	messages []string
 }
 
-func (r *recorder) NewSession(*smtp.Conn) (smtp.Session, error) { return recorderSession{r}, nil }
+func (r *recorder) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return recorderSession{r, c.Conn().(*guard)}, nil
+}
 
-type recorderSession struct{ *recorder }
+type recorderSession struct {
+	*recorder
+	guard *guard
+}
 
 func (recorderSession) Reset()                               {}
 func (recorderSession) Logout() error                        { return nil }
 func (recorderSession) Mail(string, *smtp.MailOptions) error { return nil }
 func (recorderSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
 func (s recorderSession) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
+	from := s.guard.message(r)
+	b, err := io.ReadAll(from)
 	if err != nil {
 		return err
+	}
+	if _, direct := from.(messageReader); direct {
+		if bytes.IndexByte(b, '\r') >= 0 {
+			return errors.New("a CR came through")
+		}
+		b = bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

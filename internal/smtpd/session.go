@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -131,7 +132,7 @@ func (s *session) Data(r io.Reader) error {
 		return reply(503, "5.5.1", "Transaction was reset")
 	}
 	sub := *tx
-	sub.Body = r
+	sub.Body = s.guard.message(r)
 	id, err := s.srv.opts.Intake.Accept(s.srv.life, &sub)
 	if err != nil {
 		return s.refusal(err)
@@ -169,8 +170,15 @@ func (s *session) refusal(err error) *smtp.SMTPError {
 
 func reply(code int, status, text string) *smtp.SMTPError {
 	e := &smtp.SMTPError{Code: code, Message: strings.Map(visible, text)}
-	if _, err := fmt.Sscanf(status, "%d.%d.%d", &e.EnhancedCode[0], &e.EnhancedCode[1], &e.EnhancedCode[2]); err != nil {
-		e.EnhancedCode = smtp.EnhancedCodeNotSet
+	class, rest, _ := strings.Cut(status, ".")
+	subject, detail, _ := strings.Cut(rest, ".")
+	for i, part := range [...]string{class, subject, detail} {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			e.EnhancedCode = smtp.EnhancedCodeNotSet
+			break
+		}
+		e.EnhancedCode[i] = n
 	}
 	return e
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postrider/internal/address"
+	"postrider/internal/message"
 	"postrider/internal/sysexits"
 	"postrider/queue"
 )
@@ -61,6 +62,8 @@ type Intake struct {
 	local []string // LocalDomains in lower case
 	// copies are buffers to copy bodies with.
 	copies sync.Pool
+	// buffers are those to read messages with.
+	buffers message.Buffers
 }
 
 // New makes an intake.

@@ -14,6 +14,7 @@ import (
 // and notes in m what it learns of it on the way.
 func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message) (tooManyHops bool, err error) {
 	r := message.New(s.Body, in.messageOptions(s, m, draft.ID()))
+	defer r.Close()
 	header, err := r.Header()
 	if err != nil {
 		return false, in.bodyError(err)
@@ -49,7 +50,7 @@ func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message) (too
 }
 
 func (in *Intake) messageOptions(s *Submission, m *queue.Message, id queue.ID) message.Options {
-	o := message.Options{Origin: in.o.Origin, Hostname: in.o.Hostname, MaxSize: in.o.MaxSize, Fixup: s.Fixup}
+	o := message.Options{Origin: in.o.Origin, Hostname: in.o.Hostname, MaxSize: in.o.MaxSize, Fixup: s.Fixup, Buffers: &in.buffers}
 	if !s.Fixup {
 		return o
 	}

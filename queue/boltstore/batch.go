@@ -24,6 +24,8 @@ type batch struct {
 	changed  bool
 	// pinned are the deliveries whose leases end with the commit.
 	pinned []queue.DeliveryKey
+	// retired are messages that end with the commit.
+	retired []queue.ID
 	// added are rows put into the due index.
 	added []dueKey
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 
 	"postrider/queue"
 )
@@ -42,9 +41,6 @@ func (b *batch) deleteChunks(id queue.ID, most uint32) (all bool) {
 	}
 	return idIn(k) != id
 }
-
-// deleteBody removes the whole body.
-func (b *batch) deleteBody(id queue.ID) { b.deleteChunks(id, math.MaxUint32) }
 
 // sweep removes bodies that were written ahead for messages that were never
 // accepted.

@@ -172,35 +172,6 @@ func (p *claimer) lease(key dueKey, value []byte) *queue.Lease {
 	return l
 }
 
-// Load implements queue.Store.
-func (s *Store) Load(ctx context.Context, l queue.Lease) (*queue.Work, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	var w *queue.Work
-	err := s.view(func(v *view) error {
-		m, err := v.message(l.Key.Message)
-		if err != nil {
-			return err
-		}
-		row, err := v.delivery(l.Key)
-		if err != nil {
-			return err
-		}
-		if m == nil || row == nil || row.done() {
-			return queue.ErrLeaseLost
-		}
-		w = &queue.Work{Lease: l, Message: m, Delivery: row.delivery(l.Key)}
-		w.Delivery.State = queue.Active
-		return nil
-	})
-	// What was read under a lease that still holds is what the lease is for.
-	if err == nil && !s.leases.owns(l) {
-		return nil, queue.ErrLeaseLost
-	}
-	return w, err
-}
-
 // Renew implements queue.Store.
 func (s *Store) Renew(ctx context.Context, until time.Time, ls ...queue.Lease) error {
 	if err := s.usable(ctx); err != nil {

@@ -16,6 +16,8 @@ const (
 	chunkSize = 256 << 10
 	// stageSize is how much of a body a draft gathers before it is written ahead.
 	stageSize = 4 * chunkSize
+	// firstBuffer is the room that a draft begins with: enough for most messages.
+	firstBuffer = 4 << 10
 	// submissionLen is the length of a key in the submission index.
 	submissionLen = 16
 )
@@ -71,6 +73,9 @@ func (d *draft) Write(p []byte) (written int, err error) {
 		if len(d.buf) == stageSize {
 			d.err = d.stage()
 			continue
+		}
+		if d.buf == nil {
+			d.buf = make([]byte, 0, max(len(p), firstBuffer))
 		}
 		n := min(len(p), stageSize-len(d.buf))
 		d.buf = append(d.buf, p[:n]...)
@@ -139,9 +144,15 @@ func (d *draft) Commit(ctx context.Context, m *queue.Message, destinations []str
 	if err != nil {
 		return 0, err
 	}
+	// Whoever watches may load it before we hear of the commit.
+	d.store.recent.add(d, m, a)
 	o := &op{size: len(d.buf), apply: a.apply}
 	if err := d.store.submit(ctx, o); err != nil {
+		d.store.recent.remove(d.id)
 		return 0, errors.Join(err, d.discard())
+	}
+	if a.result != d.id {
+		d.store.recent.remove(d.id)
 	}
 	m.ID = a.result
 	return a.result, nil

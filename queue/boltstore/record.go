@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"postrider/queue"
 )
 
@@ -63,6 +61,11 @@ func (r *recording) apply(b *batch) error {
 		b.addDelivery(id, st, m)
 	}
 	b.addAttempt(id, st, r.history)
+	if st.over() {
+		b.retire(id, st, r.record.Now, key, b.encode(row))
+		return nil
+	}
+	b.putDelivery(key, row)
 	others := b.pending(id, st)
 	if !row.done() && row.State == queue.Queued {
 		others--
@@ -174,7 +177,7 @@ func (r *recording) move(row *deliveryRow) []*deliveryRow {
 	return moved
 }
 
-// keep stores the delivery, due again or done.
+// keep counts and schedules the delivery, due again or done.
 func (r *recording) keep(b *batch, st *state, key queue.DeliveryKey, row *deliveryRow) {
 	if row.ended() {
 		row.State = queue.Done
@@ -186,7 +189,6 @@ func (r *recording) keep(b *batch, st *state, key queue.DeliveryKey, row *delive
 		}
 		b.schedule(st, key, row)
 	}
-	b.putDelivery(key, row)
 }
 
 // addDelivery adds a delivery to a message.
@@ -232,39 +234,57 @@ func (b *batch) agendaAfter(st *state, owedBefore uint32, others int, now time.T
 
 // conclude stores the state of a message, or retires it if it has ended.
 func (b *batch) conclude(id queue.ID, st *state, now time.Time, agenda tick) {
-	if st.open == 0 && st.owed == 0 {
-		b.retire(id, st, now)
+	if st.over() {
+		b.retire(id, st, now, queue.DeliveryKey{}, nil)
 		return
 	}
 	b.setAgenda(id, st, agenda)
 	b.putState(id, st)
 }
 
-// retire removes a message and keeps its final entry.
-func (b *batch) retire(id queue.ID, st *state, now time.Time) {
+// over tells whether nothing of the message is left to do.
+func (s *state) over() bool { return s.open == 0 && s.owed == 0 }
+
+// retire removes a message and keeps its final entry. The delivery that was the
+// last to end need not have been stored: encoded, if not nil, is what it is now.
+func (b *batch) retire(id queue.ID, st *state, now time.Time, last queue.DeliveryKey, encoded []byte) {
 	row := retiredRow{
-		Message:    slices.Clone(cbor.RawMessage(b.get(messageBucket, idKey(id)))),
+		Message:    b.get(messageBucket, idKey(id)),
 		Ended:      max(tickOf(now), 1),
 		Notified:   st.notified,
 		HoldReason: st.holdReason,
 		Submission: st.submission,
 		Attempts:   st.attempts,
 	}
+	var keys [][]byte
 	for n := range st.next {
-		key := deliveryKey(queue.DeliveryKey{Message: id, N: n})
-		if v := b.get(workBucket, key); v != nil {
-			row.Numbers = append(row.Numbers, n)
-			row.Deliveries = append(row.Deliveries, slices.Clone(v))
-			b.delete(workBucket, key)
+		key := queue.DeliveryKey{Message: id, N: n}
+		k := deliveryKey(key)
+		v := b.get(workBucket, k)
+		if v == nil {
+			continue
 		}
+		if key == last && encoded != nil {
+			v = encoded
+		}
+		row.Numbers = append(row.Numbers, n)
+		row.Deliveries = append(row.Deliveries, v)
+		keys = append(keys, k)
+	}
+	// Before anything is removed, for what was read is valid until then.
+	b.put(retiredBucket, idKey(id), b.encode(&row))
+	b.put(endedBucket, timedKey(row.Ended, id), []byte{})
+	for _, k := range keys {
+		b.delete(workBucket, k)
 	}
 	b.setAgenda(id, st, 0)
 	b.delete(workBucket, idKey(id))
 	b.delete(messageBucket, idKey(id))
 	b.delete(senderBucket, senderKey(st.domain, id))
-	b.deleteBody(id)
-	b.put(retiredBucket, idKey(id), b.encode(&row))
-	b.put(endedBucket, timedKey(row.Ended, id), []byte{})
+	for n := range st.chunks {
+		b.delete(bodyBucket, chunkKey(id, n))
+	}
+	b.retired = append(b.retired, id)
 	b.counters.messages--
 	b.counters.bytes -= st.size
 }

@@ -23,6 +23,7 @@ type Store struct {
 	ids    ids
 	leases *leases
 	queue  *opQueue
+	recent *recent
 
 	// mu is held for reading while db is read, for writing while it is exchanged
 	// or closed. The writer goroutine, which does that, uses db without it.
@@ -59,6 +60,7 @@ func newStore(path string, db *bolt.DB, o Options) (*Store, error) {
 		log:     o.Logger,
 		leases:  newLeases(),
 		queue:   newOpQueue(),
+		recent:  newRecent(),
 		db:      db,
 		dests:   newDestinations(),
 		ballast: ballast{path: filepath.Join(filepath.Dir(path), "ballast"), size: o.Ballast},

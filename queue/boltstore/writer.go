@@ -311,6 +311,7 @@ func (s *Store) commit(ops []*op) (err error) {
 	changed, emptied := s.dests.committed()
 	s.counters.Store(&b.counters)
 	s.leases.committed(b.pinned, b.added, emptied)
+	s.recent.remove(b.retired...)
 	s.notify(changed)
 	return nil
 }

@@ -25,6 +25,9 @@ func (s *Scheduler) run(a *attempt) {
 	v.Attempt = complete(v.Attempt, a, w, ended)
 	s.judge(a, v)
 	s.pause(a, w.Delivery.Destination, v)
+	if v.Health == Good {
+		s.passOn(a)
+	}
 	rec := s.outcomes(w, v, ended, a.isStopped())
 	s.report(w, v, rec)
 	s.record(a, w, rec)
@@ -83,16 +86,17 @@ const (
 // failed, or a drain is out of time: what is forgotten is sent twice.
 func (s *Scheduler) record(a *attempt, w *queue.Work, rec queue.Record) {
 	ctx := context.WithoutCancel(a.ctx)
-	log := s.log.With("id", w.Message.ID, "destination", w.Delivery.Destination)
 	for pause := recordPause; ; pause = min(2*pause, recordPauseMax) {
 		err := s.store.Record(ctx, a.lease, rec)
-		switch {
-		case err == nil:
+		if err == nil {
 			if anyOwed(rec.Attempt.Outcomes) {
 				s.news.put(w.Message.ID)
 				notify(s.agenda)
 			}
 			return
+		}
+		log := s.log.With("id", w.Message.ID, "destination", w.Delivery.Destination)
+		switch {
 		case errors.Is(err, queue.ErrLeaseLost), errors.Is(err, queue.ErrNotFound):
 			log.Info("outcome not recorded: the delivery was deleted, held or leased to another meanwhile")
 			return
@@ -121,6 +125,23 @@ func (s *Scheduler) wait(pause time.Duration) bool {
 	}
 }
 
+// passOn lets the site have its next attempt while this one's outcomes are being
+// recorded. The connection slot stays taken until they are: what may be delivered
+// again after a crash is no more than MaxConnections deliveries. The rest, sites in
+// trouble and local delivery, goes on when all is recorded.
+func (s *Scheduler) passOn(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.site.local {
+		return
+	}
+	a.passed = true
+	a.site.active--
+	a.site.recording++
+	s.enlist(a.site, time.Now())
+	s.signal()
+}
+
 // finish frees the attempt's slot. The destination is looked at by the loop, after
 // it has taken in what the store said of the record.
 func (s *Scheduler) finish(a *attempt) {
@@ -130,7 +151,11 @@ func (s *Scheduler) finish(a *attempt) {
 	delete(s.attempts, a)
 	d.active--
 	d.leased--
-	st.active--
+	if a.passed {
+		st.recording--
+	} else {
+		st.active--
+	}
 	if !st.local {
 		s.active--
 	}

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -125,7 +126,7 @@ func (s *Scheduler) tell(t telling) {
 	if status == "" {
 		return
 	}
-	s.log.Info("delivery",
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "delivery",
 		slog.String("id", t.message.ID.String()),
 		slog.String("from", sender(t.message.Envelope.ReversePath)),
 		slog.String("to", recipient(t.message, t.outcome.Index)),

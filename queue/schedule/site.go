@@ -8,9 +8,10 @@ type site struct {
 	local bool
 	cohort
 
-	active   int // attempts under way
-	waiting  int // leases waiting
-	claiming int // destinations being claimed from
+	active    int // attempts under way with the agent
+	recording int // attempts that are over but for the record of their outcomes
+	waiting   int // leases waiting
+	claiming  int // destinations being claimed from
 
 	// failures counts the suspensions since a host last answered. While there are
 	// any, the site is tried with one attempt.
@@ -32,11 +33,11 @@ func (st *site) suspended(now time.Time) bool { return now.Before(st.until) }
 func (st *site) probing() bool { return st.failures > 0 }
 
 // unused reports whether nothing of the site's mail is in hand.
-func (st *site) unused() bool { return st.waiting+st.active+st.claiming == 0 }
+func (st *site) unused() bool { return st.waiting+st.active+st.recording+st.claiming == 0 }
 
 // untried reports whether the site may use the reserved connections: it has
 // nothing under way and is not known to be in trouble.
-func (st *site) untried() bool { return st.active == 0 && !st.probing() }
+func (st *site) untried() bool { return st.active+st.recording == 0 && !st.probing() }
 
 // list puts d in turn if it has leases waiting.
 func (st *site) list(d *destination) {

@@ -14,6 +14,7 @@ type attempt struct {
 	dest    *destination
 	site    *site
 	started time.Time
+	passed  bool // its place at the site has been given to another
 
 	ctx    context.Context
 	cancel context.CancelFunc

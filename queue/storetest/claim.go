@@ -222,6 +222,9 @@ func claimLoad(f *fixture) {
 	f.same("message", *w.Message, *m)
 	f.same("delivery", w.Delivery, f.get(id).Deliveries[0])
 	f.same("state", w.Delivery.State, queue.Active)
+	if w.Body != nil {
+		f.same("body", string(w.Body), "x")
+	}
 	_, err = f.Store.Load(f.ctx(), queue.Lease{Key: l.Key, Token: l.Token + 1})
 	f.want(err, queue.ErrLeaseLost)
 	f.must(f.Store.Record(f.ctx(), l, f.record(deferred(0))))
