@@ -11,8 +11,8 @@ import (
 )
 
 // check applies every key's rule and those that span keys.
-func (c *Config) check(path string) error {
-	for _, k := range c.Keys() {
+func (c *Config) check(path string, keys []Key) error {
+	for _, k := range keys {
 		if err := checkValue(k); err != nil {
 			where := c.Source(k.Name)
 			if where == "default" {

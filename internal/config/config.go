@@ -46,8 +46,12 @@ type Config struct {
 	History    History     `toml:"history"`
 	Log        Log         `toml:"log"`
 
-	// sources says for each key set other than by default where it was set.
+	// sources says for each key that the environment sets by which variable.
 	sources map[string]string
+	// inFile says which keys the file at path sets; nil without a file. Few ask, so
+	// it is found out when one does.
+	inFile func() map[string]bool
+	path   string
 }
 
 // Submission says how mail comes in.

@@ -1,15 +1,17 @@
 package config
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -39,19 +41,26 @@ func Load(src Source) (*Config, error) {
 	if path == "" {
 		path = DefaultPath
 	}
-	if err := applyDefaults(c.Keys()); err != nil {
+	// The keys are looked up once: until the file is read there is no table that may
+	// occur several times, and the place of the others does not change.
+	keys := c.Keys()
+	if err := applyDefaults(keys); err != nil {
 		return nil, err
 	}
 	if err := c.readFile(path, required); err != nil {
 		return nil, err
 	}
-	if err := c.applyEnvironment(env); err != nil {
+	if err := c.prepareSmarthost(env); err != nil {
+		return nil, err
+	}
+	keys = append(keys, c.listKeys()...)
+	if err := c.applyEnvironment(keys, env); err != nil {
 		return nil, err
 	}
 	if err := c.derive(src); err != nil {
 		return nil, err
 	}
-	if err := c.check(path); err != nil {
+	if err := c.check(path, keys); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -61,6 +70,9 @@ func Load(src Source) (*Config, error) {
 func (c *Config) Source(key string) string {
 	if s, ok := c.sources[key]; ok {
 		return s
+	}
+	if c.inFile != nil && c.inFile()[key] {
+		return c.path
 	}
 	return "default"
 }
@@ -90,7 +102,7 @@ func applyDefaults(keys []Key) error {
 func isUnset(v reflect.Value) bool { return v.IsZero() }
 
 func (c *Config) readFile(path string, required bool) error {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !required {
 		return nil
 	}
@@ -101,28 +113,36 @@ func (c *Config) readFile(path string, required bool) error {
 	if err := dec.Decode(c); err != nil {
 		return c.explain(path, err)
 	}
-	var present map[string]any
-	if err := toml.Unmarshal(text, &present); err == nil {
-		c.noteSources("", present, path)
-	}
+	c.inFile = sync.OnceValue(func() map[string]bool { return namesIn(text) })
+	c.path = path
 	// Tables that may occur several times have got their defaults only now.
 	return applyDefaults(c.listKeys())
 }
 
-func (c *Config) noteSources(prefix string, tree map[string]any, path string) {
+// namesIn lists the keys that a configuration file sets.
+func namesIn(text []byte) map[string]bool {
+	names := map[string]bool{}
+	var tree map[string]any
+	if err := toml.Unmarshal(text, &tree); err == nil {
+		addNames(names, "", tree)
+	}
+	return names
+}
+
+func addNames(names map[string]bool, prefix string, tree map[string]any) {
 	for name, value := range tree {
 		switch v := value.(type) {
 		case map[string]any:
-			c.noteSources(prefix+name+".", v, path)
+			addNames(names, prefix+name+".", v)
 		case []any:
-			c.sources[prefix+name] = path
+			names[prefix+name] = true
 			for _, item := range v {
 				if table, ok := item.(map[string]any); ok {
-					c.noteSources(prefix+name+".", table, path)
+					addNames(names, prefix+name+".", table)
 				}
 			}
 		default:
-			c.sources[prefix+name] = path
+			names[prefix+name] = true
 		}
 	}
 }
@@ -199,19 +219,26 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// applyEnvironment lets variables override the file. A variable of a table that
-// may occur several times sets the first, so that a container needs no file.
-func (c *Config) applyEnvironment(env map[string]string) error {
+// prepareSmarthost makes one if only the environment has one.
+func (c *Config) prepareSmarthost(env map[string]string) error {
 	for name := range env {
 		if strings.HasPrefix(name, "POSTRIDER_SMARTHOST_") && len(c.Smarthosts) == 0 {
 			c.Smarthosts = make([]Smarthost, 1)
-			if err := applyDefaults(c.listKeys()); err != nil {
-				return err
-			}
+			return applyDefaults(c.listKeys())
 		}
 	}
+	return nil
+}
+
+// applyEnvironment lets variables override the file. A variable of a table that
+// may occur several times sets the first, so that a container needs no file.
+func (c *Config) applyEnvironment(keys []Key, env map[string]string) error {
+	delete(env, "POSTRIDER_CONFIG") // is no key
+	if len(env) == 0 {
+		return nil
+	}
 	seen := map[string]bool{}
-	for _, k := range c.Keys() {
+	for _, k := range keys {
 		text, ok := env[k.Env()]
 		if !ok || seen[k.Name] || strings.HasPrefix(k.Name, "tls.destination.") {
 			continue
@@ -255,13 +282,12 @@ func fqdn(src Source) (string, error) {
 	if err != nil || strings.Contains(name, ".") {
 		return name, err
 	}
-	hosts, err := os.Open(src.Root + "/etc/hosts")
+	hosts, err := readFile(src.Root + "/etc/hosts")
 	if err != nil {
 		return name, nil
 	}
-	defer hosts.Close()
-	for lines := bufio.NewScanner(hosts); lines.Scan(); {
-		line, _, _ := strings.Cut(lines.Text(), "#")
+	for line := range strings.Lines(string(hosts)) {
+		line, _, _ = strings.Cut(line, "#")
 		fields := strings.Fields(line)
 		if len(fields) > 1 && slices.Contains(fields[1:], name) && strings.Contains(fields[1], ".") {
 			return fields[1], nil
@@ -271,10 +297,27 @@ func fqdn(src Source) (string, error) {
 }
 
 func firstLine(path string) string {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
 		return ""
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	return strings.TrimSpace(line)
+}
+
+// readFile is os.ReadFile without the poller, which that gets ready in vain: the
+// sendmail program has no other use for it and starts anew for each message.
+func readFile(path string) ([]byte, error) {
+	for {
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		f := os.NewFile(uintptr(fd), path)
+		defer f.Close()
+		return io.ReadAll(f)
+	}
 }

@@ -24,10 +24,8 @@ func (r *run) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var watch *Interrupts
-	if r.env.Watch != nil {
-		watch = r.env.Watch()
-		defer watch.stop()
+	if r.env.IgnorePipe != nil {
+		r.env.IgnorePipe()
 	}
 	p := &parcel{id: newSubmissionID(), raw: r.opts.raw}
 	p.message = &buffer{dirs: append([]string{r.cfg.Maildrop()}, r.env.TempDirs...)}
@@ -41,13 +39,16 @@ func (r *run) deliver(ctx context.Context) error {
 	if err := r.address(p, sender, given, bad); err != nil {
 		return err
 	}
-	ctx, cancel := watch.protect(ctx)
-	defer cancel()
+	defer r.unwatch()
 	if err := r.handIn(ctx, p); err != nil {
 		return err
 	}
-	watch.committed()
-	r.drain()
+	r.committed()
+	if !r.in.ended {
+		r.watch(ctx)
+		r.committed()
+		r.drain()
+	}
 	return badRecipients("queued, but not for ", bad)
 }
 
@@ -139,7 +140,7 @@ func (r *run) fixup(sender address.Address, caller account) message.Options {
 
 // read takes the whole message in, fixed up.
 func (r *run) read(p *parcel, o message.Options) (*message.Header, error) {
-	in := message.New(r.env.Stdin, o)
+	in := message.New(&r.in, o)
 	header, err := in.Header()
 	if err == nil {
 		_, err = io.Copy(p.message, in)
@@ -160,6 +161,18 @@ func (r *run) read(p *parcel, o message.Options) (*message.Header, error) {
 	return header, nil
 }
 
+// input is standard input.
+type input struct {
+	r     io.Reader
+	ended bool
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	i.ended = i.ended || err == io.EOF
+	return n, err
+}
+
 // drainLimit is how much input after the end of the message is read and dropped.
 const drainLimit = 1 << 30
 
@@ -172,7 +185,7 @@ func (r *run) drain() {
 			return
 		}
 	}
-	io.CopyN(io.Discard, r.env.Stdin, drainLimit)
+	io.CopyN(io.Discard, &r.in, drainLimit)
 }
 
 // fullName is the name for an added From field. The mail system, which stands in

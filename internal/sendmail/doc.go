@@ -14,6 +14,9 @@
 //  5. The exit status is 0 only if it is durable, and then nothing was printed.
 //
 // The command needs no privilege and has none to lend. It must start in no time:
-// it links no TLS, no DNS and no regular expressions. Listings and the daemon are
-// the postrider program's, which takes the command's place for them.
+// it links no TLS, no DNS, no regular expressions and not even package net, and the
+// usual call, which the daemon answers, goes by on one thread: with plain files and
+// a plain blocking socket, two round trips, and no signal handler until there is
+// something to clean up. Listings and the daemon are the postrider program's, which
+// takes the command's place for them.
 package sendmail

@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,15 +23,20 @@ type Env struct {
 	// TempDirs are where a large message may wait, in order; the maildrop comes
 	// before them.
 	TempDirs []string
-	// Programs are the directories the postrider program may lie in, in order.
+	// Programs are the directories the postrider program may lie in, in order; nil
+	// for the usual ones.
 	Programs []string
 	// Exec becomes another program and returns only if it cannot.
 	Exec func(program string, argv, environ []string) error
 	// Start runs another program in a session of its own, without our files, and
 	// does not wait for it.
 	Start func(program string, argv, environ []string) error
-	// Watch begins to look out for signals that are to stop us; nil for none.
-	Watch func() *Interrupts
+	// IgnorePipe has writing to a pipe without reader fail instead of ending the
+	// process; nil if it does.
+	IgnorePipe func()
+	// Watch begins to look out for signals that are to stop the way being tried; nil
+	// for none.
+	Watch func(stopWay context.CancelCauseFunc) *Interrupts
 	// Patience with the daemon.
 	Patience Patience
 	Now      func() time.Time
@@ -39,21 +45,21 @@ type Env struct {
 // System is the Env of the running process.
 func System() Env {
 	return Env{
-		Args:     os.Args,
-		Stdin:    os.Stdin,
-		Stdout:   os.Stdout,
-		Stderr:   os.Stderr,
-		UID:      os.Getuid(),
-		EUID:     os.Geteuid(),
-		Environ:  os.Environ(),
-		Passwd:   "/etc/passwd",
-		TempDirs: []string{os.TempDir(), "/var/tmp"},
-		Programs: programDirs(),
-		Exec:     execProgram,
-		Start:    startProgram,
-		Watch:    watchSignals,
-		Patience: DefaultPatience(),
-		Now:      time.Now,
+		Args:       os.Args,
+		Stdin:      os.Stdin,
+		Stdout:     os.Stdout,
+		Stderr:     os.Stderr,
+		UID:        os.Getuid(),
+		EUID:       os.Geteuid(),
+		Environ:    os.Environ(),
+		Passwd:     "/etc/passwd",
+		TempDirs:   []string{os.TempDir(), "/var/tmp"},
+		Exec:       execProgram,
+		Start:      startProgram,
+		IgnorePipe: ignorePipeSignal,
+		Watch:      watchSignals,
+		Patience:   DefaultPatience(),
+		Now:        time.Now,
 	}
 }
 

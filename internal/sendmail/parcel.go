@@ -3,6 +3,7 @@ package sendmail
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,38 +53,36 @@ func (m *parcel) hello() string {
 	return "[submit:" + m.id + "]"
 }
 
-// commands are MAIL and one RCPT for each recipient, without line ends, using the
-// extensions that are offered.
-func (m *parcel) commands(offers func(string) bool) []string {
-	dsn := offers("DSN")
-	commands := make([]string, 1, len(m.recipients)+1)
-	commands[0] = m.mailCommand(offers, dsn)
+// afterHello is the place of MAIL among the commands.
+const afterHello = 1
+
+// commands are EHLO, MAIL, one RCPT for each recipient, and DATA, without line ends.
+func (m *parcel) commands() []string {
+	commands := make([]string, 0, len(m.recipients)+3)
+	commands = append(commands, "EHLO "+m.hello(), m.mailCommand())
 	for _, r := range m.recipients {
 		rcpt := "RCPT TO:<" + r.Address.String() + ">"
-		if dsn && r.Notify != 0 {
+		if r.Notify != 0 {
 			rcpt += " NOTIFY=" + notifyWords(r.Notify)
 		}
 		commands = append(commands, rcpt)
 	}
-	return commands
+	return append(commands, "DATA")
 }
 
-func (m *parcel) mailCommand(offers func(string) bool, dsn bool) string {
+func (m *parcel) mailCommand() string {
 	e := &m.envelope
-	mail := "MAIL FROM:<" + e.ReversePath.String() + ">"
-	if offers("SIZE") {
-		mail += fmt.Sprintf(" SIZE=%d", m.message.size)
-	}
-	if e.Body == queue.Body8BitMIME && offers("8BITMIME") {
+	mail := "MAIL FROM:<" + e.ReversePath.String() + "> SIZE=" + strconv.FormatInt(m.message.size, 10)
+	if e.Body == queue.Body8BitMIME {
 		mail += " BODY=8BITMIME"
 	}
-	if e.SMTPUTF8 && offers("SMTPUTF8") {
+	if e.SMTPUTF8 {
 		mail += " SMTPUTF8"
 	}
-	if dsn && e.Ret != queue.RetDefault {
+	if e.Ret != queue.RetDefault {
 		mail += " RET=" + string(e.Ret)
 	}
-	if dsn && e.EnvID != "" {
+	if e.EnvID != "" {
 		mail += " ENVID=" + xtext(e.EnvID)
 	}
 	return mail

@@ -2,7 +2,6 @@ package sendmail
 
 import (
 	"bufio"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -18,7 +17,7 @@ type account struct {
 // directly: os/user would bring in the C library, and every NSS module of the
 // host, into a program that has to start in no time.
 func findAccount(path string, fits func(account) bool) (account, bool) {
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return account{}, false
 	}

@@ -11,13 +11,17 @@ import (
 // postrider finds the program that does what is not ours to do. It is looked for
 // in fixed places: PATH is the caller's.
 func (e *Env) postrider() (string, error) {
-	for _, dir := range e.Programs {
+	dirs := e.Programs
+	if dirs == nil {
+		dirs = programDirs()
+	}
+	for _, dir := range dirs {
 		path := filepath.Join(dir, "postrider")
 		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
 			return path, nil
 		}
 	}
-	return "", failf(sysexits.OSErr, "the program postrider is not installed; looked in %v", e.Programs)
+	return "", failf(sysexits.OSErr, "the program postrider is not installed; looked in %v", dirs)
 }
 
 // become runs postrider in our place.

@@ -1,12 +1,12 @@
 package sendmail
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"postrider/internal/sysexits"
 )
@@ -14,23 +14,20 @@ import (
 // proxy lets the caller speak SMTP with the daemon (-bs): what comes in goes to
 // the submission socket and what the daemon says goes out. Without a daemon the
 // caller gets the greeting of a service that is not available (RFC 5321 §3.8).
-func (r *run) proxy(ctx context.Context) error {
+func (r *run) proxy() error {
 	if len(r.opts.operands) > 0 {
 		return failf(sysexits.Usage, "option -bs takes no recipients; %s", usage)
 	}
-	c, err := dial(ctx, r.cfg.SubmitSocket(), r.env.Patience)
+	c, err := dial(r.cfg.SubmitSocket(), r.env.Patience)
 	if err != nil {
 		return r.unavailable(err)
 	}
 	defer c.Close()
-	conn, ok := c.Conn.(*net.UnixConn)
-	if !ok {
-		return r.unavailable(errUnavailable)
-	}
+	c.limitWrites(0) // the caller has all the time it wants
 	var in inbound
-	go in.forward(conn, r.env.Stdin)
+	go in.forward(c, r.env.Stdin)
 	out := lastLine{w: r.env.Stdout}
-	_, err = io.Copy(&out, conn)
+	_, err = io.Copy(&out, c)
 	switch {
 	case out.failed != nil: // whoever asked does not listen any more
 		return failf(sysexits.TempFail, "write to standard output: %v", out.failed)
@@ -58,15 +55,15 @@ type inbound struct {
 	eof bool
 }
 
-func (i *inbound) forward(conn *net.UnixConn, stdin io.Reader) {
-	_, err := io.Copy(conn, stdin)
+func (i *inbound) forward(c *connection, stdin io.Reader) {
+	_, err := io.Copy(c, stdin)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return
 	}
 	i.mu.Lock()
 	i.eof = true
 	i.mu.Unlock()
-	conn.CloseWrite()
+	unix.Shutdown(c.fd, unix.SHUT_WR)
 }
 
 func (i *inbound) ended() bool {

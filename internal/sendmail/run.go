@@ -21,12 +21,15 @@ type run struct {
 	env  *Env
 	opts *options
 	cfg  *config.Config
+	in   input
+	// interrupts is the watch for signals, while there is one.
+	interrupts *Interrupts
 }
 
 // Run does what the command line asks for and returns the exit status. What went
 // wrong is one line on standard error.
 func Run(env Env) int {
-	r := run{env: &env}
+	r := run{env: &env, in: input{r: env.Stdin}}
 	err := r.run(context.Background())
 	var f *failure
 	switch {
@@ -98,7 +101,7 @@ func (r *run) runConfigured(ctx context.Context) (err error) {
 	}
 	switch r.opts.mode {
 	case modeSMTP:
-		return r.proxy(ctx)
+		return r.proxy()
 	case modeVerify:
 		return r.verify()
 	default:

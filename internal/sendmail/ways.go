@@ -15,10 +15,15 @@ import (
 // the daemon, the spool itself, the maildrop. A way that is open but refuses the
 // message has the last word.
 func (r *run) handIn(ctx context.Context, p *parcel) error {
-	var tried []error
-	for _, way := range []func(context.Context, *parcel) error{r.bySocket, r.bySpool, r.byMaildrop} {
+	err := r.bySocket(p)
+	var closed *closedWay
+	if !errors.As(err, &closed) {
+		return err
+	}
+	tried := []error{closed}
+	ctx = r.watch(ctx) // from here on files are made
+	for _, way := range []func(context.Context, *parcel) error{r.bySpool, r.byMaildrop} {
 		err := way(ctx, p)
-		var closed *closedWay
 		switch {
 		case !errors.As(err, &closed):
 			return err
@@ -55,22 +60,16 @@ func noWay(tried []error) error {
 		"maildrop directory made with mode 3733", strings.Join(words, "; "))
 }
 
-// bySocket asks the daemon.
-func (r *run) bySocket(ctx context.Context, p *parcel) error {
+// bySocket asks the daemon. A signal in the meantime ends the process, and with it
+// the connection, upon which the daemon drops what it has not stored.
+func (r *run) bySocket(p *parcel) error {
 	path := r.cfg.SubmitSocket()
-	c, err := dial(ctx, path, r.env.Patience)
+	c, err := dial(path, r.env.Patience)
 	if err != nil {
 		return &closedWay{"socket " + path, err}
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	err = c.hello(p.hello())
-	var said string
-	var refused []refusal
-	if err == nil {
-		said, refused, err = c.submit(p)
-	}
+	said, refused, err := c.submit(p)
 	var answer *reply
 	switch {
 	case err == nil:
