@@ -164,7 +164,7 @@ func (b *bench) printQueue(n int, f *queueFigures) {
 		t.row(4, "  daemon's CPU a message ms", f.cpu.median(ours), f.cpu.versus("postfix", "postfix", goal{})...)
 	}
 	if b.wants(5) {
-		t.row(5, fmt.Sprintf("mailq of %d, ms", n), f.list.median(ours), f.list.versus("postfix", "postfix", below("ahead", 1))...)
+		t.row(5, fmt.Sprintf("mailq of %d, ms", n), f.list.median(ours), f.list.versus("postfix", "postfix", below("≤ 1/10", 0.1))...)
 		t.row(5, "  queue list --json, ms", f.json.median(ours))
 	}
 	if b.wants(6) {

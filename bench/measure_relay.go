@@ -41,8 +41,13 @@ func (b *bench) relay(what string, kept bool) error {
 		}
 	}
 	ours := b.ours.name()
-	others := f.through.versus("straight", straight, above("≥ 50 %", 0.5))
-	others = append(others, f.through.versus("postfix", "postfix", above("≥ 8×", 8))...)
+	// A client that keeps its connections leaves the sink less to do than us.
+	want := above("≥ 50 %", 0.5)
+	if kept {
+		want = above("≥ 40 %", 0.4)
+	}
+	others := f.through.versus("straight", straight, want)
+	others = append(others, f.through.versus("postfix", "postfix", goal{})...)
 	b.table.row(3, what, f.through.median(ours), others...)
 	b.table.row(3, "  accepted /s", f.in.median(ours), f.in.versus("postfix", "postfix", goal{})...)
 	b.table.row(3, "  daemon's CPU a message ms", f.cpu.median(ours), f.cpu.versus("postfix", "postfix", goal{})...)

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -81,11 +83,14 @@ func watchPeak(pid int) (peak float64) {
 // diskUse is what the files below a directory occupy, in bytes.
 func diskUse(dir string) (sum float64, err error) {
 	err = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
 		var st syscall.Stat_t
-		if err := syscall.Lstat(path, &st); err != nil {
+		if err == nil {
+			err = syscall.Lstat(path, &st)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a queue at work: files come and go
+		}
+		if err != nil {
 			return err
 		}
 		sum += float64(st.Blocks) * 512
