@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,6 +113,9 @@ func TestProcess(t *testing.T) {
 		}
 	})
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
+		if ossignal.Ignored(signal) {
+			continue // under nohup: the program inherits it
+		}
 		t.Run(signal.String(), func(t *testing.T) { interrupted(t, program, signal) })
 	}
 	t.Run("interrupted while the daemon hangs", func(t *testing.T) { interruptedLate(t, program) })
