@@ -115,16 +115,6 @@ func (b *bench) startPeers() error {
 // systems are all under test, ours first.
 func (b *bench) systems() []system { return append([]system{b.ours}, b.peers...) }
 
-// peer finds a peer by name; nil if it is not there.
-func (b *bench) peer(name string) system {
-	for _, p := range b.peers {
-		if p.name() == name {
-			return p
-		}
-	}
-	return nil
-}
-
 func (b *bench) systemsLine() string {
 	names := []string{"postrider " + b.ours.version()}
 	for _, p := range b.peers {
