@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
@@ -176,8 +177,44 @@ func (s *Store) List(ctx context.Context, f queue.Filter, after queue.ID, most i
 // entriesAfter reads the next candidates for the filter. last is the last one
 // looked at, zero if there are no more.
 func (s *Store) entriesAfter(f queue.Filter, after queue.ID, most int) (found []*queue.Entry, last queue.ID, err error) {
+	var ids []queue.ID
+	if err := s.view(func(v *view) error {
+		ids = v.candidates(f, after, most)
+		return nil
+	}); err != nil {
+		return nil, 0, err
+	}
+	if len(ids) == most {
+		last = ids[most-1]
+	}
+	found, err = s.readAll(ids)
+	return found, last, err
+}
+
+// readTogether is how many entries make it worth while to decode on two processors.
+const readTogether = 64
+
+// readAll reads messages in the order given; those that have gone are left out.
+func (s *Store) readAll(ids []queue.ID) ([]*queue.Entry, error) {
+	if len(ids) < readTogether {
+		return s.readSome(ids)
+	}
+	var second []*queue.Entry
+	var secondErr error
+	done := make(chan struct{})
+	half := len(ids) / 2
+	go func() {
+		defer close(done)
+		second, secondErr = s.readSome(ids[half:])
+	}()
+	first, err := s.readSome(ids[:half])
+	<-done
+	return append(first, second...), errors.Join(err, secondErr)
+}
+
+func (s *Store) readSome(ids []queue.ID) (found []*queue.Entry, err error) {
+	found = make([]*queue.Entry, 0, len(ids))
 	err = s.view(func(v *view) error {
-		ids := v.candidates(f, after, most)
 		entries := v.entries()
 		for _, id := range ids {
 			e, err := entries.read(id)
@@ -188,12 +225,9 @@ func (s *Store) entriesAfter(f queue.Filter, after queue.ID, most int) (found []
 				found = append(found, e)
 			}
 		}
-		if len(ids) == most {
-			last = ids[most-1]
-		}
 		return nil
 	})
-	return found, last, err
+	return found, err
 }
 
 // candidates are the first messages after the given one that may match.
