@@ -204,17 +204,8 @@ func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show ID…", Short: "Show messages with their recipients and attempts", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := a.ids(args)
-			if err != nil {
-				return err
-			}
-			return a.withQueue(cmd.Context(), func(q control.Queue) error {
-				for _, id := range ids {
-					if err := a.showOne(cmd.Context(), q, id, asJSON); err != nil {
-						return err
-					}
-				}
-				return nil
+			return a.eachID(cmd.Context(), args, func(q control.Queue, id queue.ID) error {
+				return a.showOne(cmd.Context(), q, id, asJSON)
 			})
 		},
 	}
@@ -222,10 +213,26 @@ func (a *app) showCommand() *cobra.Command {
 	return cmd
 }
 
+// eachID calls fn for each message named. It ends at the first error.
+func (a *app) eachID(ctx context.Context, args []string, fn func(control.Queue, queue.ID) error) error {
+	ids, err := a.ids(args)
+	if err != nil {
+		return err
+	}
+	return a.withQueue(ctx, func(q control.Queue) error {
+		for _, id := range ids {
+			if err := fn(q, id); err != nil {
+				return fmt.Errorf("%s: %w", id, err)
+			}
+		}
+		return nil
+	})
+}
+
 func (a *app) showOne(ctx context.Context, q control.Queue, id queue.ID, asJSON bool) error {
 	d, err := q.Show(ctx, id)
 	if err != nil {
-		return fmt.Errorf("%s: %w", id, err)
+		return err
 	}
 	if asJSON {
 		return json.NewEncoder(a.stdout).Encode(d)
@@ -237,17 +244,8 @@ func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "cat ID…", Short: "Print messages as they are stored", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ids, err := a.ids(args)
-			if err != nil {
-				return err
-			}
-			return a.withQueue(cmd.Context(), func(q control.Queue) error {
-				for _, id := range ids {
-					if err := q.Cat(cmd.Context(), id, a.stdout); err != nil {
-						return fmt.Errorf("%s: %w", id, err)
-					}
-				}
-				return nil
+			return a.eachID(cmd.Context(), args, func(q control.Queue, id queue.ID) error {
+				return q.Cat(cmd.Context(), id, a.stdout)
 			})
 		},
 	}
