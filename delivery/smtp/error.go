@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 )
 
 // Phase of a session.
@@ -68,7 +70,24 @@ func (e *Error) Error() string {
 	case e.Reply != nil:
 		return fmt.Sprintf("host %s: %s", e.Host, e.Reply.oneLine())
 	}
+	if e.Phase == PhaseDial {
+		return fmt.Sprintf("connect to %s: %v", e.Host, withoutAddress(e.Err))
+	}
 	return fmt.Sprintf("host %s, %s: %v", e.Host, e.Phase, e.Err)
+}
+
+// withoutAddress drops what net.Dialer puts before the reason: who was dialled is
+// said already.
+func withoutAddress(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		err = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }
 
 // cause is the reason without host and phase.

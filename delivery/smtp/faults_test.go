@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -215,11 +216,16 @@ func TestContextEndsWhileDialling(t *testing.T) {
 func TestErrorsRead(t *testing.T) {
 	srv := script(t, smtptest.Script{smtptest.Banner: {"554-go\n554 away"}})
 	rep := newClient(t, smtp.Options{}).Send(t.Context(), target(srv.Addr()), message("a@x"))
-	want := "host mx.example.com[" + srv.Addr().String() + "] said in reply to greeting: 554-go 554 away"
+	want := fmt.Sprintf("host mx.example.com[127.0.0.1]:%d said in reply to greeting: 554-go 554 away", srv.Addr().Port())
 	if rep.Err == nil || rep.Err.Error() != want {
 		t.Errorf("error reads %v, want %s", rep.Err, want)
 	}
 	if errors.Is(rep.Err, io.EOF) {
 		t.Error("a reply is no lost connection")
+	}
+	closed := netip.MustParseAddrPort("127.0.0.1:9")
+	rep = newClient(t, smtp.Options{}).Send(t.Context(), target(closed), message("a@x"))
+	if want := "connect to mx.example.com[127.0.0.1]:9: connection refused"; rep.Err == nil || rep.Err.Error() != want {
+		t.Errorf("error reads %v, want %s", rep.Err, want)
 	}
 }

@@ -35,10 +35,10 @@ type session struct {
 
 // label names a host in errors.
 func (t *Target) label() string {
-	if t.Host == "" {
+	if t.Host == "" || strings.HasPrefix(t.Host, "[") {
 		return t.Address.String()
 	}
-	return t.Host + "[" + t.Address.String() + "]"
+	return fmt.Sprintf("%s[%s]:%d", t.Host, t.Address.Addr(), t.Address.Port())
 }
 
 // open makes a new session. The session returned with an error is dead and has the
