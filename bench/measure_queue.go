@@ -7,13 +7,13 @@ import (
 
 // queueFigures are what measureQueue collects, by system.
 type queueFigures struct {
-	drain, cpu, list, json, disk        series
-	idle, idleRSS, full, fullHeap, many series
+	drain, cpu, list, json, disk                  series
+	idle, idleRSS, full, fullHeap, many, manyHeap series
 }
 
 // measureQueue fills queues while mail is held, looks at them, and lets the mail go.
 func (b *bench) measureQueue() error {
-	f := &queueFigures{series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}}
+	f := &queueFigures{series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}, series{}}
 	n := b.pick(10_000, 2000)
 	for round := range b.pick(2, 1) {
 		for _, s := range b.servers() {
@@ -153,6 +153,7 @@ func (b *bench) manyQueued(n int, f *queueFigures) error {
 	time.Sleep(2 * time.Second)
 	m, err := memoryOf(b.ours.pids()...)
 	f.many.add(b.ours.name(), m.pss/1024)
+	f.manyHeap.add(b.ours.name(), m.anonymous/1024)
 	return err
 }
 
@@ -179,5 +180,6 @@ func (b *bench) printQueue(n int, f *queueFigures) {
 	}
 	if len(f.many) > 0 {
 		t.row(8, fmt.Sprintf("  %d queued: PSS MiB", b.many), f.many.median(ours))
+		t.row(8, "    without mapped files MiB", f.manyHeap.median(ours))
 	}
 }
