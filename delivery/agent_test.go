@@ -238,6 +238,8 @@ func TestSmarthostTroubleBouncesNothing(t *testing.T) {
 	login := smtptest.NewSink(t, smtptest.Options{Users: map[string]string{"me": "right"}, PlainAuth: true})
 	closed := smtptest.NewScript(t, smtptest.Script{smtptest.Banner: {"554 5.7.1 go away"}}, nil)
 	plain := smtptest.NewSink(t, smtptest.Options{})
+	noMail := smtptest.NewScript(t, smtptest.Script{smtptest.Banner: {"521 5.3.2 this host takes no mail"}}, nil)
+	ourselves := smtptest.NewScript(t, smtptest.Script{"EHLO": {"250 sender.test"}}, nil)
 	for name, tt := range map[string]struct {
 		relay policy.Smarthost
 		want  string
@@ -245,6 +247,8 @@ func TestSmarthostTroubleBouncesNothing(t *testing.T) {
 		"name unknown":         {policy.Smarthost{Address: "gone.test:25"}, "4.4.3"},
 		"refused":              {policy.Smarthost{Address: "127.0.0.1:9"}, "4.4.1"},
 		"banner 554":           {policy.Smarthost{Address: closed.Addr().String()}, "4.7.1"},
+		"banner 521":           {policy.Smarthost{Address: noMail.Addr().String()}, "4."},
+		"our own name":         {policy.Smarthost{Address: ourselves.Addr().String()}, "4.4.6"},
 		"login refused":        {policy.Smarthost{Address: login.Addr().String(), Username: "me", PasswordFile: secret}, "4.7.8"},
 		"password for all":     {policy.Smarthost{Address: plain.Addr().String(), Username: "me", PasswordFile: open}, "4.3.5"},
 		"no password file":     {policy.Smarthost{Address: plain.Addr().String(), Username: "me", PasswordFile: open + "x"}, "4.3.5"},
@@ -261,6 +265,32 @@ func TestSmarthostTroubleBouncesNothing(t *testing.T) {
 				t.Errorf("%s: %+v", got, v.Attempt)
 			}
 		})
+	}
+}
+
+// TestBrokenOffLeavesNoOutcome: that we were told to stop says nothing of the
+// recipient.
+func TestBrokenOffLeavesNoOutcome(t *testing.T) {
+	hanging := smtptest.NewScript(t, smtptest.Script{"RCPT": {smtptest.Hang}}, nil)
+	b := newBench(t, "")
+	b.options.Smarthosts = []policy.Smarthost{{Address: hanging.Addr().String()}}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	verdict := make(chan schedule.Verdict, 1)
+	a := b.agent(t)
+	go func() {
+		verdict <- a.Deliver(ctx, work("relay:"+hanging.Addr().String(), "x@far.test"))
+	}()
+	for limit := time.After(10 * time.Second); !slices.ContainsFunc(hanging.Lines(), func(l string) bool { return strings.HasPrefix(l, "RCPT") }); {
+		select {
+		case <-limit:
+			t.Fatalf("the host heard only %q", hanging.Lines())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	stop()
+	if v := <-verdict; !v.Uncounted || len(v.Attempt.Outcomes) != 0 || v.Health != schedule.Neutral {
+		t.Errorf("%+v", v)
 	}
 }
 
