@@ -94,12 +94,14 @@ const (
 	Relayed          // handed to a host that does not know DSN (RFC 3461 §5.2.2)
 	Failed           // permanently refused or given up
 	Removed          // deleted by an administrator
+	Expanded         // replaced by the recipients that an alias or .forward names
+	Merged           // the same as another recipient, which gets the one copy
 )
 
 // Ended reports whether nothing more will be tried.
 func (r Result) Ended() bool { return r >= Delivered }
 
-var resultNames = [...]string{"pending", "deferred", "delivered", "relayed", "failed", "deleted"}
+var resultNames = [...]string{"pending", "deferred", "delivered", "relayed", "failed", "deleted", "expanded", "merged"}
 
 // String gives the result's name as commands print it.
 func (r Result) String() string {

@@ -9,7 +9,8 @@
 //     step. This is the only point of acceptance.
 //  3. [Store.Claim] leases due deliveries to whoever attempts them.
 //  4. [Store.Record] ends an attempt with one [Outcome] for each recipient and
-//     gives the lease back.
+//     gives the lease back. A recipient may end by others taking its place, which
+//     the same step adds to the message ([Added]).
 //  5. [Store.Settle] notes that the sender has been told what it had to be told,
 //     in the same step as the report it was told with.
 //  6. When every recipient has ended and nothing is owed, the message retires:

@@ -24,6 +24,9 @@ type Filter struct {
 	RecipientContains string `json:"recipient_contains,omitempty"`
 	SenderContains    string `json:"sender_contains,omitempty"`
 	Not               bool   `json:"not,omitempty"`
+	// Written looks at the envelope's recipients alone, not at those that an alias
+	// or .forward named.
+	Written bool `json:"written,omitempty"`
 }
 
 // Match reports whether the entry meets every condition that is set.
@@ -36,8 +39,8 @@ func (f Filter) Match(e *Entry) bool {
 	case !f.After.IsZero() && !m.Arrival.After(f.After):
 	case f.MessageID != "" && strings.Trim(m.MessageID, "<>") != strings.Trim(f.MessageID, "<>"):
 	case f.Sender != "" && !f.matchSender(m):
-	case f.Recipient != "" && !anyRecipient(m, func(a string) bool { return strings.EqualFold(a, f.Recipient) }):
-	case f.Domain != "" && !slices.ContainsFunc(m.Recipients, func(r Recipient) bool { return strings.EqualFold(r.Address.Domain, f.Domain) }):
+	case f.Recipient != "" && !f.anyRecipient(m, func(a string) bool { return strings.EqualFold(a, f.Recipient) }):
+	case f.Domain != "" && !slices.ContainsFunc(f.recipients(m), func(r Recipient) bool { return strings.EqualFold(r.Address.Domain, f.Domain) }):
 	case f.State != 0 && !slices.ContainsFunc(e.Deliveries, func(d Delivery) bool { return d.State == f.State }):
 	case !f.matchSubstrings(m):
 	default:
@@ -63,12 +66,20 @@ func (f Filter) matchSubstrings(m *Message) bool {
 	}
 	hit := containsFold(m.ID.String(), f.IDContains) &&
 		containsFold(m.Envelope.ReversePath.String(), f.SenderContains) &&
-		(f.RecipientContains == "" || anyRecipient(m, func(a string) bool { return containsFold(a, f.RecipientContains) }))
+		(f.RecipientContains == "" || f.anyRecipient(m, func(a string) bool { return containsFold(a, f.RecipientContains) }))
 	return hit != f.Not
 }
 
-func anyRecipient(m *Message, ok func(string) bool) bool {
-	return slices.ContainsFunc(m.Recipients, func(r Recipient) bool { return ok(r.Address.String()) })
+// recipients are those that the filter looks at. Those of the envelope come first.
+func (f Filter) recipients(m *Message) []Recipient {
+	if !f.Written {
+		return m.Recipients
+	}
+	return m.Written()
+}
+
+func (f Filter) anyRecipient(m *Message, ok func(string) bool) bool {
+	return slices.ContainsFunc(f.recipients(m), func(r Recipient) bool { return ok(r.Address.String()) })
 }
 
 func containsFold(s, sub string) bool {

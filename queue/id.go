@@ -65,4 +65,7 @@ var (
 	// ErrLeaseLost says that the delivery is no longer the caller's: deleted,
 	// held, or leased to another.
 	ErrLeaseLost = errors.New("delivery is leased to another or gone")
+	// ErrTooMany says that a message would get more recipients or deliveries than
+	// the store can keep of one; nothing was stored.
+	ErrTooMany = errors.New("message has too many recipients")
 )

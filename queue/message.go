@@ -6,8 +6,9 @@ import (
 	"postrider/internal/address"
 )
 
-// Message is what is known of a message from its acceptance to its end. It does
-// not change after [Draft.Commit]; what changes is in its deliveries.
+// Message is what is known of a message from its acceptance to its end. After
+// [Draft.Commit] nothing of it changes, but that recipients may be added to it
+// ([Record.Added]); what changes otherwise is in its deliveries.
 type Message struct {
 	ID       ID       `cbor:"1,keyasint"`
 	Envelope Envelope `cbor:"2,keyasint"`
@@ -106,6 +107,63 @@ type Recipient struct {
 	// Original is the ORCPT parameter as "type;address", decoded; empty if absent.
 	Original string `cbor:"2,keyasint,omitempty"`
 	Notify   Notify `cbor:"3,keyasint,omitempty"`
+	// Via are the addresses whose alias or .forward named this recipient, the
+	// envelope's first; none for a recipient of the envelope.
+	Via []address.Address `cbor:"4,keyasint,omitempty"`
+	// ReversePath stands in for the envelope's, if set: the owner of a list.
+	ReversePath *address.Address `cbor:"5,keyasint,omitempty"`
+	// Target is what an alias or .forward says instead of an address.
+	Target Target `cbor:"6,keyasint,omitzero"`
+}
+
+// Target is what mail for a local recipient goes into. It comes from alias and
+// .forward files alone, never from an envelope.
+type Target struct {
+	Kind TargetKind `cbor:"1,keyasint,omitempty"`
+	// Value is the login name of a user, the path of a file, or a command line.
+	Value string `cbor:"2,keyasint,omitempty"`
+	// User is the login name on whose behalf a file is written or a command run;
+	// empty for the unprivileged default user.
+	User string `cbor:"3,keyasint,omitempty"`
+	// Extension is what followed the "+" in the recipient's local part.
+	Extension string `cbor:"4,keyasint,omitempty"`
+}
+
+// TargetKind tells what a Target is.
+type TargetKind uint8
+
+// The kinds of target.
+const (
+	TargetAddress TargetKind = iota // none: Recipient.Address says it all
+	TargetUser                      // a user of this host, who may have a .forward
+	TargetMailbox                   // the mailbox of a user, whatever .forward says
+	TargetFile                      // a file that messages are appended to
+	TargetCommand                   // a command that gets the message on stdin
+)
+
+// ReversePathOf gives the reverse-path that holds for a recipient (by index). It
+// is null for all if it is null for one: reports are not reported on.
+func (m *Message) ReversePathOf(index int) address.Address {
+	return m.ReversePathFor(m.Recipients[index])
+}
+
+// ReversePathFor is ReversePathOf for a recipient that the message has or gets.
+func (m *Message) ReversePathFor(r Recipient) address.Address {
+	if r.ReversePath != nil && !m.Envelope.ReversePath.IsNull() {
+		return *r.ReversePath
+	}
+	return m.Envelope.ReversePath
+}
+
+// Written gives the envelope's recipients. They are the first ones, without those
+// that an alias or .forward named.
+func (m *Message) Written() []Recipient {
+	for i := range m.Recipients {
+		if len(m.Recipients[i].Via) > 0 {
+			return m.Recipients[:i]
+		}
+	}
+	return m.Recipients
 }
 
 // Via is the door a message came in by.

@@ -31,7 +31,9 @@ type Store interface {
 	// over.
 	Release(ctx context.Context, leases ...Lease) error
 	// Record ends an attempt. Recording under a lease that was already ended by
-	// Record does nothing and is no error; one lost otherwise is ErrLeaseLost.
+	// Record does nothing and is no error; one lost otherwise is ErrLeaseLost. It
+	// fails with ErrTooMany, and nothing is recorded, if the message would get more
+	// recipients or deliveries than can be kept of one.
 	Record(ctx context.Context, l Lease, r Record) error
 
 	// Body opens a message's body. It is read in steps, never under a lock that
@@ -133,7 +135,8 @@ type Lease struct {
 
 // Work is a leased delivery with all that an attempt needs.
 type Work struct {
-	Lease    Lease
+	Lease Lease
+	// Message may be shared with other attempts and must not be changed.
 	Message  *Message
 	Delivery Delivery
 	// Body is that of a small message, if the store had it at hand; else nil, and
@@ -153,6 +156,27 @@ type Record struct {
 	// Move gives recipients (by index) another destination. They become
 	// deliveries of their own, due at once.
 	Move map[int]string
+	// Added are recipients that take the place of those with an Expanded outcome.
+	// They are appended to Message.Recipients in the same commit, and become
+	// deliveries of their own, due at once: for each destination one, or as many as
+	// it takes with DeliverySize of them in each.
+	Added []Added
+}
+
+// DeliverySize is the most recipients that a delivery gets of those that are
+// added. Every host takes so many in one transaction (RFC 5321 §4.5.3.1.8).
+const DeliverySize = 100
+
+// Added is a recipient that a message gets on its way.
+type Added struct {
+	Recipient   Recipient
+	Destination string
+	// Unique leaves it out if the message, or an earlier Added, has a recipient with
+	// an equal Address (the domain without regard to case) and an equal Target.
+	Unique bool
+	// Outcome, if not nil, ends the recipient at once; its Index is ignored. It is
+	// kept in the history with those of the attempt.
+	Outcome *Outcome
 }
 
 // Entry is a message with its deliveries, as listings show it.

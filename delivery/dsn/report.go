@@ -21,13 +21,14 @@ const (
 	Delayed                   // still being tried
 	Delivered                 // in the mailbox
 	Relayed                   // with a host that sends no such reports
+	Expanded                  // passed on to several addresses, of which more may be told
 )
 
-var kindNames = [...]string{Failed: "failed", Delayed: "delayed", Delivered: "delivered", Relayed: "relayed"}
+var kindNames = [...]string{Failed: "failed", Delayed: "delayed", Delivered: "delivered", Relayed: "relayed", Expanded: "expanded"}
 
 // String gives the value of the Action field.
 func (k Kind) String() string {
-	if k < Failed || k > Relayed {
+	if k < Failed || k > Expanded {
 		return "invalid"
 	}
 	return kindNames[k]
@@ -73,6 +74,8 @@ type Report struct {
 	// Postmaster marks the copy that a postmaster gets of a report which could
 	// not be delivered.
 	Postmaster bool
+	// ListOwner marks a report to the owner of a list, who did not send the message.
+	ListOwner bool
 	// Boundary parts the parts; by default random, which no content can foresee.
 	Boundary string
 }
@@ -82,6 +85,9 @@ type Recipient struct {
 	Address address.Address
 	// Original is the ORCPT parameter, "type;address", decoded; empty if absent.
 	Original string
+	// Written is the address that the sender wrote, where an alias or .forward put
+	// this recipient in its place; null otherwise.
+	Written address.Address
 	// Action is the report's Kind if not set.
 	Action Kind
 	// Status is the enhanced status code. Its class is made to fit the action.
@@ -129,7 +135,7 @@ func (r *Report) Compose(w io.Writer, original io.Reader) error {
 
 func (r *Report) check() error {
 	switch {
-	case r.Kind < Failed || r.Kind > Relayed:
+	case r.Kind < Failed || r.Kind > Expanded:
 		return fmt.Errorf("compose report: no such kind: %d", r.Kind)
 	case len(r.Recipients) == 0:
 		return errors.New("compose report: it has no recipients to tell of")

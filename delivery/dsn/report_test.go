@@ -97,6 +97,36 @@ func cases() map[string]func() (*dsn.Report, string) {
 			r.Return = dsn.Full
 			return r, "Subject: x\n\nh\xe4llo\n"
 		},
+		"expanded": func() (*dsn.Report, string) {
+			list := address.Address{Local: "list", Domain: "example.com"}
+			several := dsn.Recipient{Address: list, Action: dsn.Expanded, Status: "2.0.0", LastAttempt: noon}
+			one := carol()
+			one.Written, one.Original, one.Action, one.Status, one.Diagnostic = address.Address{Local: "c", Domain: "example.com"}, "rfc822;c@example.com", dsn.Relayed, "2.0.0", "250 ok"
+			return report(dsn.Delivered, several, one), original
+		},
+		"alias": func() (*dsn.Report, string) {
+			remote, command := carol(), carol()
+			remote.Written = address.Address{Local: "list", Domain: "example.com"}
+			command.Written, command.Original = address.Address{Local: "carol", Domain: "EXAMPLE.net"}, "rfc822;c@example.com"
+			command.Remote, command.Diagnostic, command.Status = "", "the command failed with status 1", "5.3.0"
+			r := report(dsn.Failed, remote, command)
+			r.Return = dsn.Full
+			return r, original
+		},
+		"owner": func() (*dsn.Report, string) {
+			p := carol()
+			p.Written = address.Address{Local: "list", Domain: "example.com"}
+			r := report(dsn.Failed, p)
+			r.ListOwner, r.To.Local = true, "owner-list"
+			return r, original
+		},
+		"owner-delayed": func() (*dsn.Report, string) {
+			p := carol()
+			p.Status, p.Diagnostic, p.WillRetryUntil = "4.2.1", "450 4.2.1 greylisted", noon.AddDate(0, 0, 5)
+			r := report(dsn.Delayed, p)
+			r.ListOwner, r.To.Local = true, "owner-list"
+			return r, original
+		},
 		"postmaster": func() (*dsn.Report, string) {
 			r := report(dsn.Failed, carol())
 			r.Postmaster, r.Return = true, dsn.Full
@@ -222,7 +252,7 @@ func checkStatus(t testing.TB, r *dsn.Report, body string) {
 		allowed := "Reporting-Mta Original-Envelope-Id Arrival-Date"
 		if i > 0 {
 			allowed = "Original-Recipient Final-Recipient Action Status Remote-Mta Diagnostic-Code Last-Attempt-Date Final-Log-Id Will-Retry-Until"
-			class := map[string]byte{"failed": '5', "delayed": '4', "delivered": '2', "relayed": '2'}[h.Header.Get("Action")]
+			class := map[string]byte{"failed": '5', "delayed": '4', "delivered": '2', "relayed": '2', "expanded": '2'}[h.Header.Get("Action")]
 			if status := h.Header.Get("Status"); status == "" || status[0] != class {
 				t.Errorf("action %q with status %q", h.Header.Get("Action"), status)
 			}
@@ -305,7 +335,7 @@ func TestStatusFitsAction(t *testing.T) {
 	}{
 		{dsn.Failed, "5.1.1", "5.1.1"}, {dsn.Failed, "4.4.7", "5.4.7"}, {dsn.Failed, "2.0.0", "5.0.0"}, {dsn.Failed, "", "5.0.0"},
 		{dsn.Failed, "5.1", "5.0.0"}, {dsn.Failed, "5.1.1\nAction: delivered", "5.0.0"}, {dsn.Delayed, "5.7.1", "4.7.1"},
-		{dsn.Delayed, "4.4.1", "4.4.1"}, {dsn.Delivered, "2.1.5", "2.1.5"}, {dsn.Delivered, "5.1.1", "2.0.0"}, {dsn.Relayed, "", "2.0.0"},
+		{dsn.Delayed, "4.4.1", "4.4.1"}, {dsn.Delivered, "2.1.5", "2.1.5"}, {dsn.Delivered, "5.1.1", "2.0.0"}, {dsn.Relayed, "", "2.0.0"}, {dsn.Expanded, "2.0.0", "2.0.0"}, {dsn.Expanded, "5.1.1", "2.0.0"},
 	}
 	for _, tt := range tests {
 		p := carol()
@@ -355,7 +385,7 @@ for path in sys.argv[1:]:
         blocks = parts[1].get_payload()
         assert blocks[0]["Reporting-MTA"] == "dns; host.example.com", path
         for b in blocks[1:]:
-            assert b["Action"] in ("failed", "delayed", "delivered", "relayed") and b["Final-Recipient"], path
+            assert b["Action"] in ("failed", "delayed", "delivered", "relayed", "expanded") and b["Final-Recipient"], path
 `
 	cmd := exec.Command(python, append([]string{"-c", script}, files...)...)
 	out, err := cmd.CombinedOutput()
@@ -377,7 +407,7 @@ func FuzzReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, reply, name, domain, orcpt, envID, remote, message string) {
 		for _, smtputf8 := range []bool{false, true} {
 			a := address.Address{Local: name, Domain: domain}
-			r := report(dsn.Failed, dsn.Recipient{Address: a, Original: orcpt, Status: reply, Remote: remote, Diagnostic: reply, FinalLog: envID})
+			r := report(dsn.Failed, dsn.Recipient{Address: a, Original: orcpt, Status: reply, Remote: remote, Diagnostic: reply, FinalLog: envID, Written: address.Address{Local: domain, Domain: name}})
 			r.To, r.EnvID, r.QueueID, r.SMTPUTF8, r.Boundary, r.InReplyTo = a, envID, orcpt, smtputf8, "", reply
 			r.Hostname, r.Return = "host.example.com", dsn.Full
 			checkReport(t, r, message, compose(t, r, message))

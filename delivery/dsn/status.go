@@ -52,7 +52,7 @@ func (p *Recipient) describe(f *fields, kind Kind) {
 }
 
 func (p *Recipient) action(kind Kind) Kind {
-	if p.Action < Failed || p.Action > Relayed {
+	if p.Action < Failed || p.Action > Expanded {
 		return kind
 	}
 	return p.Action
@@ -71,7 +71,7 @@ var statusForm = regexp.MustCompile(`^([245])\.(\d{1,3})\.(\d{1,3})$`)
 // statusFor gives a status whose class fits the action (RFC 3463 §2). A failure
 // after temporary trouble keeps what the trouble was.
 func statusFor(action Kind, status string) string {
-	class := map[Kind]string{Failed: "5", Delayed: "4", Delivered: "2", Relayed: "2"}[action]
+	class := map[Kind]string{Failed: "5", Delayed: "4", Delivered: "2", Relayed: "2", Expanded: "2"}[action]
 	m := statusForm.FindStringSubmatch(status)
 	if m == nil || (m[1] == "2") != (class == "2") {
 		return class + ".0.0"

@@ -29,6 +29,10 @@ func (r *Report) opening() string {
 		to += "s"
 	}
 	switch {
+	case r.ListOwner && r.Kind == Failed:
+		return "I am sorry: a message to a list of yours could not be delivered to " + to + ". It will not be tried again."
+	case r.ListOwner && r.Kind == Delayed:
+		return "A message to a list of yours has not yet been delivered to " + to + ". It is still being tried."
 	case r.Postmaster:
 		return "A delivery report that this host made could not be delivered to " + to +
 			". Nobody but you, the postmaster, is told of that."
@@ -44,27 +48,43 @@ func (r *Report) opening() string {
 func (r *Report) recipient(t *text, p *Recipient) {
 	action := p.action(r.Kind)
 	t.gap()
-	t.line("  ", "<"+p.Address.String()+">"+p.writtenAs())
+	t.line("  ", p.name()+p.writtenAs())
 	switch action {
 	case Delivered:
 		t.line("    ", "The message was delivered.")
+	case Expanded:
+		t.line("    ", "The message was passed on to those that this address stands for. You will hear no more of it unless it fails.")
 	case Relayed:
 		t.line("    ", "The message was passed on to "+p.host()+", which sends no reports of delivery. You will hear no more of it unless it fails.")
 	default:
 		t.reply(p)
 	}
 	switch {
-	case action == Failed && !r.Postmaster:
+	case action == Failed && !r.Postmaster && !r.ListOwner && p.expanded():
+		t.line("    ", "The address that you wrote stands for this one. Tell the postmaster of "+p.Written.Domain+" that it failed.")
+	case action == Failed && !r.Postmaster && !r.ListOwner:
 		t.line("    ", advice(p.Status))
 	case action == Delayed && !p.WillRetryUntil.IsZero():
 		t.line("    ", "It will be tried until "+date(p.WillRetryUntil)+"; you will be told if it fails.")
 	}
 }
 
+// name gives the recipient as the sender knows it, and what it was expanded to.
+func (p *Recipient) name() string {
+	name := "<" + p.Address.String() + ">"
+	if !p.expanded() {
+		return name
+	}
+	return "<" + p.Written.String() + ">, expanded to " + name
+}
+
+// expanded tells whether the sender wrote an address that stands for this one.
+func (p *Recipient) expanded() bool { return !p.Written.IsNull() && !p.Written.Equal(p.Address) }
+
 // writtenAs reminds the sender of the address it used, if that was another.
 func (p *Recipient) writtenAs() string {
 	_, addr, ok := strings.Cut(p.Original, ";")
-	if addr = strings.TrimSpace(addr); !ok || addr == "" || strings.EqualFold(addr, p.Address.String()) {
+	if addr = strings.TrimSpace(addr); !ok || addr == "" || strings.EqualFold(addr, p.Address.String()) || strings.EqualFold(addr, p.Written.String()) {
 		return ""
 	}
 	return " (you wrote to <" + addr + ">)"
@@ -119,8 +139,11 @@ func (r *Report) closing() string {
 
 func (r *Report) attachment() string {
 	what := "your message"
-	if r.Postmaster {
+	switch {
+	case r.Postmaster:
 		what = "the report"
+	case r.ListOwner:
+		what = "the message"
 	}
 	switch {
 	case r.full():

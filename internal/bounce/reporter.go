@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,8 +44,9 @@ type Reporter struct {
 	o     Options
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	busy map[queue.ID]chan struct{} // closed when the call for the ID returns
+	mu      sync.Mutex
+	busy    map[queue.ID]chan struct{}     // closed when the call for the ID returns
+	noticed map[queue.ID][]address.Address // told of a delay, before all others are
 }
 
 // New makes a Reporter.
@@ -59,7 +61,7 @@ func New(o Options) *Reporter {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Reporter{store: o.Store, o: o, log: o.Logger, busy: make(map[queue.ID]chan struct{})}
+	return &Reporter{store: o.Store, o: o, log: o.Logger, busy: make(map[queue.ID]chan struct{}), noticed: make(map[queue.ID][]address.Address)}
 }
 
 // Report deals with all that is due for the message. Called again, it does
@@ -73,6 +75,7 @@ func (b *Reporter) Report(ctx context.Context, id queue.ID) error {
 	defer done()
 	e, err := b.store.Get(ctx, id)
 	if errors.Is(err, queue.ErrNotFound) {
+		b.forget(id)
 		return nil
 	}
 	if err != nil {
@@ -126,36 +129,29 @@ func (b *Reporter) deal(ctx context.Context, d *due) error {
 			return err
 		}
 	}
-	if len(d.failed) > 0 {
-		if err := b.send(ctx, d, b.failure(d)); err != nil {
+	parties := d.parties()
+	for _, p := range parties {
+		if err := b.tell(ctx, d, p); err != nil {
 			return err
 		}
 	}
-	if len(d.passed) > 0 {
-		if err := b.send(ctx, d, b.success(d)); err != nil {
-			return err
-		}
-	}
-	return b.delay(ctx, d)
+	return b.delay(ctx, d, parties)
 }
 
-// delay deals with the delay notice, if it is time for it.
-func (b *Reporter) delay(ctx context.Context, d *due) error {
-	if !d.delayed {
-		return nil
+// tell reports to one party what has ended.
+func (b *Reporter) tell(ctx context.Context, d *due, p *party) error {
+	if p.to.IsNull() {
+		return b.dropSome(ctx, d, p.failed, queue.Settlement{Recipients: indexes(p.failed, p.passed)})
 	}
-	expired := !d.entry.Message.Expires.After(d.now) // a failure is about to be told
-	if len(d.waiting) == 0 || expired {
-		return b.settle(ctx, d, queue.Settlement{Notified: true})
+	if len(p.failed) > 0 {
+		if err := b.send(ctx, d, b.failure(d, p)); err != nil {
+			return err
+		}
 	}
-	automatic, err := b.isAutomatic(ctx, d.entry.Message.ID)
-	if err != nil {
-		return err
+	if len(p.passed) > 0 {
+		return b.send(ctx, d, b.success(p))
 	}
-	if automatic {
-		return b.settle(ctx, d, queue.Settlement{Notified: true, Note: "no delay notice: automatic or list mail"})
-	}
-	return b.send(ctx, d, b.notice(d))
+	return nil
 }
 
 // wantsCopy tells whether a report that failed is the postmaster's to see. One
@@ -166,30 +162,33 @@ func (b *Reporter) wantsCopy(d *due) bool {
 		return false
 	}
 	for _, s := range d.failed {
-		if isPostmaster(s.recipient.Address, pm) {
+		if isPostmaster(s.recipient.Address, pm) || slices.ContainsFunc(s.recipient.Via, func(a address.Address) bool { return isPostmaster(a, pm) }) {
 			return false
 		}
 	}
 	return true
 }
 
-// drop notes that nobody is told, and puts it all into the log instead.
+// drop notes that nobody is told of the message, and puts it into the log instead.
 func (b *Reporter) drop(ctx context.Context, d *due) error {
+	return b.dropSome(ctx, d, d.failed, queue.Settlement{Recipients: indexes(d.failed, d.passed, d.unwanted), Notified: d.delayed})
+}
+
+// dropSome settles without a report.
+func (b *Reporter) dropSome(ctx context.Context, d *due, failed []standing, s queue.Settlement) error {
 	level := slog.LevelWarn
 	if d.entry.Message.Kind != queue.Ordinary {
 		level = slog.LevelError
 	}
-	for _, s := range d.failed {
+	for _, f := range failed {
 		b.log.Log(ctx, level, "undeliverable mail dropped, nobody is told", "id", d.entry.Message.ID,
-			"rcpt", s.recipient.Address.String(), "status", s.state.Status, "code", s.state.Code, "host", s.state.Remote, "reply", s.state.Reply,
+			"rcpt", f.recipient.Address.String(), "status", f.state.Status, "code", f.state.Code, "host", f.state.Remote, "reply", f.state.Reply,
 			"message_id", d.entry.Message.MessageID, "reports", d.entry.Message.Reports)
 	}
-	owed := indexes(d.failed, d.passed, d.unwanted)
-	if len(owed) == 0 && !d.delayed {
+	if len(s.Recipients) == 0 && !s.Notified {
 		return nil
 	}
-	s := queue.Settlement{Recipients: owed, Notified: d.delayed}
-	if len(d.failed) > 0 {
+	if len(failed) > 0 {
 		s.Note = "dropped: there is nobody to report to"
 	}
 	return b.settle(ctx, d, s)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"postrider/delivery/dsn"
@@ -22,47 +23,52 @@ type outgoing struct {
 	kind       dsn.Kind
 	queueKind  queue.Kind
 	to         address.Address
+	owner      bool // to is a list's owner, not the sender
 	people     []standing
 	settlement queue.Settlement
 	full       bool // the whole message returns
 	lifetime   time.Duration
 }
 
-// failure tells the sender of what failed.
-func (b *Reporter) failure(d *due) outgoing {
+// failure tells of what failed.
+func (b *Reporter) failure(d *due, p *party) outgoing {
 	env := d.entry.Message.Envelope
 	return outgoing{
 		kind:       dsn.Failed,
 		queueKind:  queue.Report,
-		to:         b.sender(d),
-		people:     d.failed,
-		settlement: queue.Settlement{Recipients: indexes(d.failed)},
-		// RFC 8689 §5: what was to travel under TLS does not come back whole.
-		full:     env.Ret != queue.RetHeaders && !env.RequireTLS && d.entry.Message.Size <= b.o.MaxReturn,
+		to:         p.to,
+		owner:      p.owner,
+		people:     p.failed,
+		settlement: queue.Settlement{Recipients: indexes(p.failed)},
+		// RFC 8689 §5: what was to travel under TLS does not come back whole. What the
+		// sender wants returned says nothing for a list's owner (RFC 3461 §5.2.7.1).
+		full:     (p.owner || env.Ret != queue.RetHeaders) && !env.RequireTLS && d.entry.Message.Size <= b.o.MaxReturn,
 		lifetime: b.o.BounceLifetime,
 	}
 }
 
-// success tells the sender of what arrived, as it asked.
-func (b *Reporter) success(d *due) outgoing {
+// success tells of what arrived, as the sender asked.
+func (b *Reporter) success(p *party) outgoing {
 	return outgoing{
 		kind:       dsn.Delivered,
 		queueKind:  queue.Report,
-		to:         b.sender(d),
-		people:     d.passed,
-		settlement: queue.Settlement{Recipients: indexes(d.passed)},
+		to:         p.to,
+		owner:      p.owner,
+		people:     p.passed,
+		settlement: queue.Settlement{Recipients: indexes(p.passed)},
 		lifetime:   b.o.BounceLifetime,
 	}
 }
 
-// notice tells the sender of who is still waiting.
-func (b *Reporter) notice(d *due) outgoing {
+// notice tells of who is still waiting.
+func (b *Reporter) notice(p *party, last bool) outgoing {
 	return outgoing{
 		kind:       dsn.Delayed,
 		queueKind:  queue.Report,
-		to:         b.sender(d),
-		people:     d.waiting,
-		settlement: queue.Settlement{Notified: true},
+		to:         p.to,
+		owner:      p.owner,
+		people:     p.waiting,
+		settlement: queue.Settlement{Notified: last},
 		lifetime:   b.o.BounceLifetime,
 	}
 }
@@ -78,15 +84,6 @@ func (b *Reporter) copyToPostmaster(ctx context.Context, d *due) error {
 		full:       !d.entry.Message.Envelope.RequireTLS && d.entry.Message.Size <= b.o.MaxReturn,
 		lifetime:   b.o.Lifetime,
 	})
-}
-
-// sender gives the reverse-path, completed.
-func (b *Reporter) sender(d *due) address.Address {
-	a := d.entry.Message.Envelope.ReversePath
-	if a.Domain == "" {
-		a.Domain = b.o.Origin
-	}
-	return a
 }
 
 // send makes the report and commits it with its settlement.
@@ -191,6 +188,10 @@ func (b *Reporter) report(id queue.ID, d *due, o outgoing) *dsn.Report {
 		InReplyTo:   m.MessageID,
 		SMTPUTF8:    m.Envelope.SMTPUTF8 || !isASCII(o.to.String()),
 		Postmaster:  o.queueKind == queue.PostmasterCopy,
+		ListOwner:   o.owner,
+	}
+	if o.owner {
+		r.EnvID = "" // the sender's, who sent to the list and not to these (RFC 3461 §5.2.7.1)
 	}
 	if o.full {
 		r.Return = dsn.Full
@@ -220,13 +221,30 @@ func (s standing) describe(m *queue.Message) dsn.Recipient {
 		p.Action = dsn.Delivered
 	case queue.Relayed:
 		p.Action = dsn.Relayed
+	case queue.Expanded, queue.Merged:
+		p.Action = dsn.Expanded
+		if s.isList(m) {
+			p.Action = dsn.Delivered
+		}
 	default:
 		p.WillRetryUntil = m.Expires
 	}
+	if len(s.recipient.Via) > 0 {
+		p.Written = s.recipient.Via[0]
+	}
 	if p.Remote == "" && p.Action != dsn.Failed && p.Action != dsn.Delayed {
-		p.Diagnostic = "" // where a mailbox is, is nobody's business
+		p.Diagnostic = "" // where a mailbox is, or who is on a list, is nobody's business
 	}
 	return p
+}
+
+// isList tells whether those that the recipient was expanded to have an owner of
+// their own: for the sender the message has arrived then (RFC 3461 §5.2.7.1).
+func (s standing) isList(m *queue.Message) bool {
+	return slices.ContainsFunc(m.Recipients, func(r queue.Recipient) bool {
+		return r.ReversePath != nil && (s.recipient.ReversePath == nil || *r.ReversePath != *s.recipient.ReversePath) &&
+			slices.ContainsFunc(r.Via, s.recipient.Address.Equal)
+	})
 }
 
 func isASCII(s string) bool {

@@ -288,6 +288,12 @@ func TestUsersSeeTheirOwn(t *testing.T) {
 	s := openStore(t)
 	own := put(t, s, uid, "me@x.example", "b@y.example")
 	foreign := put(t, s, 1001, "other@x.example", "b@y.example")
+	expand(t, s, own, "y.example")
+	ended := put(t, s, uid, "me@x.example", "b@z.example")
+	expand(t, s, ended, "z.example")
+	if _, err := s.Delete(t.Context(), time.Now(), "secret note", ended); err != nil {
+		t.Fatal(err)
+	}
 	path := serve(t, &control.Local{Store: s})
 	binary := filepath.Join(filepath.Dir(path), "test")
 	text, err := os.ReadFile(os.Args[0])
@@ -299,7 +305,7 @@ func TestUsersSeeTheirOwn(t *testing.T) {
 	}
 	cmd := exec.Command(binary, "-test.run", "^TestUsersSeeTheirOwn$", "-test.v")
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "CONTROL_TEST_SOCKET="+path, "CONTROL_TEST_OWN="+own.String(), "CONTROL_TEST_FOREIGN="+foreign.String())
+	cmd.Env = append(os.Environ(), "CONTROL_TEST_SOCKET="+path, "CONTROL_TEST_OWN="+own.String(), "CONTROL_TEST_FOREIGN="+foreign.String(), "CONTROL_TEST_ENDED="+ended.String())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("as uid %d: %v\n%s", uid, err, out)
@@ -314,6 +320,7 @@ func TestUsersSeeTheirOwn(t *testing.T) {
 
 func askAsUser(t *testing.T, path, own, foreign string) {
 	c := dial(t, path)
+	askOfExpanded(t, c, own)
 	got := list(t, c, queue.Filter{}, control.FormatJSON)
 	if !strings.Contains(got, own) || strings.Contains(got, foreign) {
 		t.Errorf("sees %s", got)

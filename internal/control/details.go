@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+
+	"postrider/queue"
 )
 
 // WriteDetails prints a message and its attempts for people.
@@ -56,7 +59,20 @@ func writeRecipient(b *bytes.Buffer, r ItemRecipient) {
 	if r.NextAttempt != nil {
 		fmt.Fprintf(b, ", next attempt %s", local(*r.NextAttempt))
 	}
-	fmt.Fprintf(b, "\n  waits for %s\n", printable(r.Destination))
+	b.WriteByte('\n')
+	if len(r.ExpandedFrom) > 0 {
+		fmt.Fprintf(b, "  expanded from <%s>\n", printable(strings.Join(r.ExpandedFrom, ">, <")))
+	}
+	if t := r.Target; t != nil {
+		fmt.Fprintf(b, "  goes to the %s %s", t.Kind, printable(t.Value))
+		if t.User != "" {
+			fmt.Fprintf(b, ", on behalf of %s", printable(t.User))
+		}
+		b.WriteByte('\n')
+	}
+	if _, open := queue.ParseState(r.State); open {
+		fmt.Fprintf(b, "  waits for %s\n", printable(r.Destination))
+	}
 	if r.LastReply != "" {
 		fmt.Fprintf(b, "  %s %s\n", r.Status, printable(r.LastReply))
 	}

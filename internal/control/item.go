@@ -30,6 +30,19 @@ type ItemRecipient struct {
 	NextAttempt *time.Time `json:"next_attempt"`
 	LastReply   string     `json:"last_reply"`
 	Status      string     `json:"status"`
+	// ExpandedFrom are the addresses whose alias or .forward named this one, the one
+	// that the sender wrote first; Target is what it said instead of an address.
+	ExpandedFrom []string    `json:"expanded_from,omitempty"`
+	Target       *ItemTarget `json:"target,omitempty"`
+}
+
+// ItemTarget is what mail for a local recipient goes into.
+type ItemTarget struct {
+	// Kind is "user", "mailbox", "file" or "command".
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
+	// User is on whose behalf a file is written or a command run.
+	User string `json:"user,omitempty"`
 }
 
 // Details is an Item with its attempts.
@@ -91,9 +104,14 @@ func NewItem(e *queue.Entry) Item {
 }
 
 func newItemRecipient(m *queue.Message, d *queue.Delivery, r queue.DeliveryRecipient) ItemRecipient {
+	rcpt := m.Recipients[r.Index]
 	out := ItemRecipient{
-		Address: m.Recipients[r.Index].Address.String(), Destination: d.Destination,
+		Address: rcpt.Address.String(), Destination: d.Destination,
 		State: d.State.String(), Attempts: d.Attempts, LastReply: r.Reply, Status: r.Status,
+		Target: newTarget(rcpt.Target),
+	}
+	for _, via := range rcpt.Via {
+		out.ExpandedFrom = append(out.ExpandedFrom, via.String())
 	}
 	if r.Result.Ended() {
 		out.State = r.Result.String()
@@ -105,16 +123,36 @@ func newItemRecipient(m *queue.Message, d *queue.Delivery, r queue.DeliveryRecip
 	return out
 }
 
+func newTarget(t queue.Target) *ItemTarget {
+	out := &ItemTarget{Value: t.Value, User: t.User}
+	switch t.Kind {
+	case queue.TargetUser:
+		out.Kind = "user"
+	case queue.TargetMailbox:
+		out.Kind = "mailbox"
+	case queue.TargetFile:
+		out.Kind = "file"
+	case queue.TargetCommand:
+		out.Kind = "command"
+	default:
+		return nil
+	}
+	return out
+}
+
 // entryState sums the deliveries up: what is done now beats what waits.
 func entryState(e *queue.Entry) queue.State {
-	rank := [...]int{queue.Done: 1, queue.Deferred: 2, queue.Queued: 3, queue.Held: 4, queue.Active: 5}
 	state := queue.Done
 	for _, d := range e.Deliveries {
-		if rank[d.State] > rank[state] {
+		if rank(d.State) > rank(state) {
 			state = d.State
 		}
 	}
 	return state
+}
+
+func rank(s queue.State) int {
+	return [...]int{queue.Done: 1, queue.Deferred: 2, queue.Queued: 3, queue.Held: 4, queue.Active: 5}[s]
 }
 
 func newDetails(e *queue.Entry, history []queue.Attempt) *Details {
@@ -132,6 +170,9 @@ func newAttemptDetail(m *queue.Message, a queue.Attempt) AttemptDetail {
 		out.Tries = append(out.Tries, TryDetail{t.Host, t.Address, t.TLS, t.Error, t.Took.Seconds()})
 	}
 	for _, o := range a.Outcomes {
+		if o.Index < 0 || o.Index >= len(m.Recipients) {
+			continue
+		}
 		out.Outcomes = append(out.Outcomes, OutcomeDetail{m.Recipients[o.Index].Address.String(), o.Result.String(), o.Status, o.Reply, o.Remote})
 	}
 	return out

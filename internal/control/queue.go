@@ -41,6 +41,11 @@ type Local struct {
 
 // List implements Queue.
 func (l *Local) List(ctx context.Context, f queue.Filter, format Format, w io.Writer) error {
+	return l.list(ctx, f, format, w, func(e *queue.Entry) *queue.Entry { return e })
+}
+
+// list lists what view makes of the entries.
+func (l *Local) list(ctx context.Context, f queue.Filter, format Format, w io.Writer, view func(*queue.Entry) *queue.Entry) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	p, err := newPrinter(format, out, time.Now())
 	if err != nil {
@@ -48,7 +53,7 @@ func (l *Local) List(ctx context.Context, f queue.Filter, format Format, w io.Wr
 	}
 	err = l.each(ctx, f, func(entries []queue.Entry) error {
 		for i := range entries {
-			if err := p.entry(&entries[i]); err != nil {
+			if err := p.entry(view(&entries[i])); err != nil {
 				return err
 			}
 		}
@@ -108,18 +113,33 @@ func (l *Local) read(ctx context.Context, f queue.Filter, windows chan<- []queue
 
 // Show implements Queue.
 func (l *Local) Show(ctx context.Context, id queue.ID) (*Details, error) {
+	e, history, err := l.message(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return newDetails(e, history), nil
+}
+
+// showSender is Show for the user who sent the message.
+func (l *Local) showSender(ctx context.Context, id queue.ID) (*Details, error) {
+	e, history, err := l.message(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return newDetails(senderView(e), senderHistory(e, history)), nil
+}
+
+// message reads a message with its attempts, in the queue or remembered.
+func (l *Local) message(ctx context.Context, id queue.ID) (*queue.Entry, []queue.Attempt, error) {
 	e, err := l.Store.Get(ctx, id)
 	if errors.Is(err, queue.ErrNotFound) {
 		e, err = l.Store.Retired(ctx, id)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	history, err := l.Store.History(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return newDetails(e, history), nil
+	return e, history, err
 }
 
 // Cat implements Queue.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -72,7 +73,13 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := &started{ResponseWriter: w}
-	if err := s.local.List(r.Context(), visible(r, req.Filter), req.Format, out); err != nil {
+	list := s.local.List
+	if !callerOf(r.Context()).admin {
+		list = func(ctx context.Context, f queue.Filter, format Format, w io.Writer) error {
+			return s.local.list(ctx, f, format, w, senderView)
+		}
+	}
+	if err := list(r.Context(), visible(r, req.Filter), req.Format, out); err != nil {
 		s.cut(out, err)
 	}
 }
@@ -97,10 +104,11 @@ func (s *Server) cut(w *started, err error) {
 	s.fail(w, err)
 }
 
-// visible narrows a filter to what the caller may see.
+// visible narrows a filter to what the caller may see, and has it find no more
+// than that.
 func visible(r *http.Request, f queue.Filter) queue.Filter {
 	if who := callerOf(r.Context()); !who.admin {
-		f.UID = &who.uid
+		f.UID, f.Written = &who.uid, true
 	}
 	return f
 }
@@ -132,8 +140,12 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	}
 	err := s.mine(r, req.ID)
 	if err == nil {
+		show := s.local.Show
+		if !callerOf(r.Context()).admin {
+			show = s.local.showSender
+		}
 		var d *Details
-		if d, err = s.local.Show(r.Context(), req.ID); err == nil {
+		if d, err = show(r.Context(), req.ID); err == nil {
 			reply(w, d)
 			return
 		}

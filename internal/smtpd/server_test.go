@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func TestEnvelopeParameters(t *testing.T) {
 		{Address: address.Address{Local: "b", Domain: "local.test"}, Original: "X400;c=de;A", Notify: queue.NotifyNever},
 	}
 	for i, r := range m.Recipients {
-		if r != want[i] {
+		if !reflect.DeepEqual(r, want[i]) {
 			t.Errorf("recipient %+v, want %+v", r, want[i])
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -257,7 +258,7 @@ func TestMergedRecipients(t *testing.T) {
 		s.Recipients[2].Notify, s.Recipients[2].Original = tt.b, "rfc822;orig"
 		rcpts := f.entry(f.accept(s)).Message.Recipients
 		want := queue.Recipient{Address: addr("b@local.test"), Notify: tt.want, Original: "rfc822;orig"}
-		if len(rcpts) != 2 || rcpts[0] != want {
+		if len(rcpts) != 2 || !reflect.DeepEqual(rcpts[0], want) {
 			t.Errorf("%v and %v: got %+v", tt.a, tt.b, rcpts)
 		}
 		if s.Recipients[0].Notify != tt.a {

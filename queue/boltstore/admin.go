@@ -165,11 +165,17 @@ func (s *Store) Conclude(ctx context.Context, id queue.ID, now time.Time, note s
 func (b *batch) endRecipients(id queue.ID, st *state, now time.Time, note string, outcomes []queue.Outcome, passOver func(queue.DeliveryKey) bool) bool {
 	done := queue.Attempt{Started: now, Note: note}
 	touched := 0
+	byIndex := make(map[int]queue.Outcome, len(outcomes))
+	for _, o := range outcomes {
+		if _, ok := byIndex[o.Index]; !ok {
+			byIndex[o.Index] = o
+		}
+	}
 	b.eachDelivery(id, st, func(key queue.DeliveryKey, row *deliveryRow) {
 		if row.done() || passOver != nil && passOver(key) {
 			return
 		}
-		mine := outcomesOf(row, outcomes)
+		mine := outcomesOf(row, byIndex)
 		if len(mine) == 0 {
 			return
 		}
@@ -197,13 +203,11 @@ func (b *batch) endRecipients(id queue.ID, st *state, now time.Time, note string
 }
 
 // outcomesOf picks the outcomes for recipients of the delivery that have not ended.
-func outcomesOf(row *deliveryRow, outcomes []queue.Outcome) []queue.Outcome {
+func outcomesOf(row *deliveryRow, outcomes map[int]queue.Outcome) []queue.Outcome {
 	var mine []queue.Outcome
-	for _, o := range outcomes {
-		for _, r := range row.Recipients {
-			if r.Index == o.Index && !r.Result.Ended() {
-				mine = append(mine, o)
-			}
+	for _, r := range row.Recipients {
+		if o, ok := outcomes[r.Index]; ok && !r.Result.Ended() {
+			mine = append(mine, o)
 		}
 	}
 	return mine

@@ -19,6 +19,7 @@ type batch struct {
 	lastID   func() uint64
 	leases   *leases
 	dests    *destinations
+	large    *large
 	counters counters
 	err      error
 	changed  bool
@@ -26,6 +27,8 @@ type batch struct {
 	pinned []queue.DeliveryKey
 	// retired are messages that end with the commit.
 	retired []queue.ID
+	// grown are messages that get more recipients.
+	grown []queue.ID
 	// added are rows put into the due index.
 	added []dueKey
 }

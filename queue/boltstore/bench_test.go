@@ -116,3 +116,57 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// list makes recipients of a list, of one remote domain.
+func list(count int) []queue.Added {
+	owner := address.Address{Local: "owner-list", Domain: "example.com"}
+	added := make([]queue.Added, count)
+	for i := range added {
+		added[i] = queue.Added{Unique: true, Destination: "smtp:example.net", Recipient: queue.Recipient{
+			Address: address.Address{Local: fmt.Sprintf("someone%d", i), Domain: "example.net"},
+			Via:     []address.Address{{Local: "list", Domain: "example.com"}}, ReversePath: &owner,
+		}}
+	}
+	return added
+}
+
+// BenchmarkExpand adds 10,000 recipients to a message, and loads their deliveries.
+func BenchmarkExpand(b *testing.B) {
+	added := list(10_000)
+	s := openBench(b)
+	var load time.Duration
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		if _, err := accept(s, typical(1, n), make([]byte, 2048), "local:"); err != nil {
+			b.Fatal(err)
+		}
+		l := claimAll(b, s, "local:")
+		out := []queue.Outcome{{Result: queue.Expanded, Status: "2.0.0"}}
+		b.StartTimer()
+		if err := s.Record(bg, l[0], queue.Record{Now: start, Attempt: queue.Attempt{Started: start, Outcomes: out}, Added: added}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		began := time.Now()
+		for _, l := range claimAll(b, s, "smtp:example.net") {
+			if _, err := s.Load(bg, l); err != nil {
+				b.Fatal(err)
+			}
+		}
+		load += time.Since(began)
+		if n, err := s.Delete(bg, start, "", l[0].Key.Message); n != 1 || err != nil {
+			b.Fatal(n, err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(load.Milliseconds())/float64(b.N), "ms-to-load/op")
+}
+
+func claimAll(b *testing.B, s queue.Store, destination string) []queue.Lease {
+	b.Helper()
+	leases, err := s.Claim(bg, queue.Claim{Destination: destination, Owner: "bench", Now: start, Until: start.Add(time.Hour), Max: 20_000})
+	if err != nil || len(leases) == 0 {
+		b.Fatal(len(leases), err)
+	}
+	return leases
+}

@@ -2,9 +2,11 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -176,6 +178,9 @@ func (c *checker) deliveries(id queue.ID, st *state, recipients int) {
 			if r.Owed {
 				owed++
 			}
+		}
+		if !slices.IsSortedFunc(row.Recipients, func(a, b recipientRow) int { return cmp.Compare(a.Index, b.Index) }) {
+			c.fault("delivery %s.%d: its recipients are out of order", id, n)
 		}
 		if row.ended() != row.done() {
 			c.fault("delivery %s.%d is %s but its recipients are not", id, n, row.State)

@@ -16,15 +16,6 @@ import (
 // window bounds how many rows a call looks at.
 const window = 1000
 
-// message reads a message, nil if it is not in the queue.
-func (v *view) message(id queue.ID) (*queue.Message, error) {
-	b := v.bucket(messageBucket).Get(idKey(id))
-	if b == nil {
-		return nil, nil
-	}
-	return v.decodeMessage(b)
-}
-
 // state reads a message's state, nil if it is not in the queue.
 func (v *view) state(id queue.ID) (*state, error) {
 	b := v.bucket(workBucket).Get(idKey(id))

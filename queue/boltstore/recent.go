@@ -71,7 +71,8 @@ func (r *recent) get(id queue.ID) *recentMessage {
 	return r.kept[id]
 }
 
-// remove drops messages that will not be loaded again.
+// remove drops messages that will not be loaded again, or are no more as they were
+// accepted.
 func (r *recent) remove(ids ...queue.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,12 +17,15 @@ func (s *Store) Record(ctx context.Context, l queue.Lease, r queue.Record) error
 			return err
 		}
 	}
+	if err := checkAdded(r.Added); err != nil {
+		return err
+	}
 	history, err := s.encodeAttempt(&r.Attempt)
 	if err != nil {
 		return fmt.Errorf("encode attempt of %s: %w", l.Key.Message, err)
 	}
 	rec := &recording{lease: l, record: r, history: history, wait: s.opts.ReportWait}
-	return s.submit(ctx, &op{mark: true, apply: rec.apply})
+	return s.submit(ctx, &op{mark: true, size: addedBytes * len(r.Added), apply: rec.apply})
 }
 
 // recording is a Record ready to be applied.
@@ -44,8 +48,12 @@ func (r *recording) apply(b *batch) error {
 	if row.done() || st.held || !b.leases.owns(r.lease) {
 		return queue.ErrLeaseLost
 	}
-	if int(st.next)+len(r.record.Move) >= 1<<16 {
-		return fmt.Errorf("message %s has too many deliveries to move recipients of", id)
+	more, err := r.add(b, id)
+	if err == nil {
+		err = r.fits(id, st, more)
+	}
+	if err != nil {
+		return err
 	}
 	b.pin(st, key, row)
 	b.unschedule(st, key, row)
@@ -60,7 +68,8 @@ func (r *recording) apply(b *batch) error {
 	for _, m := range moved {
 		b.addDelivery(id, st, m)
 	}
-	b.addAttempt(id, st, r.history)
+	b.grow(id, st, more)
+	b.addAttempt(id, st, r.attempt(b, more))
 	if st.over() {
 		b.retire(id, st, r.record.Now, key, b.encode(row))
 		return nil
@@ -121,18 +130,28 @@ func (row *deliveryRow) attempted(r *queue.Record, token uint64) {
 // take notes outcomes for recipients that have not ended and returns how many.
 func (row *deliveryRow) take(st *state, outcomes []queue.Outcome, now time.Time) (taken int) {
 	for _, o := range outcomes {
-		i := slices.IndexFunc(row.Recipients, func(r recipientRow) bool { return r.Index == o.Index })
-		if i < 0 || row.Recipients[i].Result.Ended() {
+		i, ok := row.find(o.Index)
+		if !ok || row.Recipients[i].Result.Ended() {
 			continue
 		}
 		was := row.Recipients[i].Owed
-		row.Recipients[i] = recipientRow{DeliveryRecipient: queue.DeliveryRecipient{
-			Index: o.Index, Result: o.Result, Reply: o.Reply, Status: o.Status, Code: o.Code, Remote: o.Remote, Owed: o.Owed,
-		}, At: tickOf(now)}
+		row.Recipients[i] = standing(o, now)
 		st.countOwed(was, o.Owed)
 		taken++
 	}
 	return taken
+}
+
+// find looks a recipient up by its index. They are in order.
+func (row *deliveryRow) find(index int) (place int, ok bool) {
+	return slices.BinarySearchFunc(row.Recipients, index, func(r recipientRow, index int) int { return cmp.Compare(r.Index, index) })
+}
+
+// standing is where an outcome leaves its recipient.
+func standing(o queue.Outcome, now time.Time) recipientRow {
+	return recipientRow{DeliveryRecipient: queue.DeliveryRecipient{
+		Index: o.Index, Result: o.Result, Reply: o.Reply, Status: o.Status, Code: o.Code, Remote: o.Remote, Owed: o.Owed,
+	}, At: tickOf(now)}
 }
 
 func (s *state) countOwed(was, is bool) {
@@ -195,6 +214,10 @@ func (r *recording) keep(b *batch, st *state, key queue.DeliveryKey, row *delive
 func (b *batch) addDelivery(id queue.ID, st *state, row *deliveryRow) {
 	key := queue.DeliveryKey{Message: id, N: st.next}
 	st.next++
+	if row.done() {
+		b.putDelivery(key, row)
+		return
+	}
 	st.open++
 	if row.State == queue.Queued {
 		st.untried++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"postrider/queue"
@@ -79,11 +78,15 @@ func (s *settling) clear(b *batch, id queue.ID, st *state) {
 	if len(s.settlement.Recipients) == 0 || st.owed == 0 {
 		return
 	}
+	told := make(map[int]struct{}, len(s.settlement.Recipients))
+	for _, index := range s.settlement.Recipients {
+		told[index] = struct{}{}
+	}
 	b.eachDelivery(id, st, func(key queue.DeliveryKey, row *deliveryRow) {
 		changed := false
 		for i := range row.Recipients {
 			r := &row.Recipients[i]
-			if r.Owed && slices.Contains(s.settlement.Recipients, r.Index) {
+			if _, ok := told[r.Index]; ok && r.Owed {
 				r.Owed, changed = false, true
 				st.countOwed(true, false)
 			}

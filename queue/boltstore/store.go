@@ -24,6 +24,7 @@ type Store struct {
 	leases *leases
 	queue  *opQueue
 	recent *recent
+	large  *large
 
 	// mu is held for reading while db is read, for writing while it is exchanged
 	// or closed. The writer goroutine, which does that, uses db without it.
@@ -61,6 +62,7 @@ func newStore(path string, db *bolt.DB, o Options) (*Store, error) {
 		leases:  newLeases(),
 		queue:   newOpQueue(),
 		recent:  newRecent(),
+		large:   newLarge(),
 		db:      db,
 		dests:   newDestinations(),
 		ballast: ballast{path: filepath.Join(filepath.Dir(path), "ballast"), size: o.Ballast},
@@ -74,7 +76,8 @@ func newStore(path string, db *bolt.DB, o Options) (*Store, error) {
 // view is a read transaction.
 type view struct {
 	codec
-	tx *bolt.Tx
+	tx    *bolt.Tx
+	large *large
 }
 
 func (v *view) bucket(n bucket) *bolt.Bucket { return v.tx.Bucket(n.name()) }
@@ -96,7 +99,7 @@ func (s *Store) view(fn func(*view) error) (err error) {
 			err = s.fail(fmt.Errorf("read %q: %v", s.path, r))
 		}
 	}()
-	return s.db.View(func(tx *bolt.Tx) error { return fn(&view{s.codec, tx}) })
+	return s.db.View(func(tx *bolt.Tx) error { return fn(&view{s.codec, tx, s.large}) })
 }
 
 // usable tells why the store cannot be used, if it cannot.

@@ -38,7 +38,7 @@ func (v *view) work(l queue.Lease, known *recentMessage) (*queue.Work, error) {
 		m := known.message
 		w.Message, w.Body = &m, known.body
 		row = known.row(l.Key.N, stored)
-	} else if w.Message, err = v.message(l.Key.Message); err != nil {
+	} else if w.Message, err = v.sharedMessage(l.Key.Message); err != nil {
 		return nil, err
 	}
 	if row == nil {
@@ -55,6 +55,16 @@ func (v *view) work(l queue.Lease, known *recentMessage) (*queue.Work, error) {
 	w.Delivery = row.delivery(l.Key)
 	w.Delivery.State = queue.Active
 	return w, nil
+}
+
+// sharedMessage reads a message that must not be changed, nil if it is not in the
+// queue.
+func (v *view) sharedMessage(id queue.ID) (*queue.Message, error) {
+	b := v.bucket(messageBucket).Get(idKey(id))
+	if b == nil {
+		return nil, nil
+	}
+	return v.large.decode(v.codec, id, b)
 }
 
 // smallBody reads a body that is small, and nil for others.

@@ -286,7 +286,7 @@ func (s *Store) commitSound(ops []*op) error {
 
 // commit applies ops in one transaction and makes it durable.
 func (s *Store) commit(ops []*op) (err error) {
-	b := &batch{codec: s.codec, lastID: s.ids.last.Load, leases: s.leases, dests: s.dests, counters: *s.counters.Load()}
+	b := &batch{codec: s.codec, lastID: s.ids.last.Load, leases: s.leases, dests: s.dests, large: s.large, counters: *s.counters.Load()}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("write %q: %v", s.path, r)
@@ -305,6 +305,8 @@ func (s *Store) commit(ops []*op) (err error) {
 	if err := b.applyAll(ops); err != nil || !b.changed {
 		return err
 	}
+	// Once it is committed the new recipients may be loaded.
+	s.recent.remove(b.grown...)
 	if err := s.commitTx(tx); err != nil {
 		return err
 	}

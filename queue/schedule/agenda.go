@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,7 +179,7 @@ func (k *agendaKeeper) dealWith(ctx context.Context, id queue.ID, now time.Time)
 			if err := k.conclude(ctx, e, now, outcomes); err != nil {
 				return err
 			}
-			reportDue = reportDue || anyOwed(outcomes)
+			reportDue = reportDue || slices.ContainsFunc(outcomes, isOwed)
 		}
 		if held && !reportDue {
 			k.postpone(ctx, id, now, heldRetry)

@@ -32,6 +32,9 @@ type Verdict struct {
 	Attempt queue.Attempt
 	// Move gives recipients (by index) whose destination has changed the new one.
 	Move map[int]string
+	// Added are recipients that take the place of those with an Expanded outcome.
+	// Owed of their outcomes is set by the scheduler.
+	Added []queue.Added
 	// Uncounted says that nothing was really tried: shutdown, or all moved.
 	Uncounted bool
 	// Health is what the attempt says about the site.

@@ -89,7 +89,7 @@ func (s *Scheduler) record(a *attempt, w *queue.Work, rec queue.Record) {
 	for pause := recordPause; ; pause = min(2*pause, recordPauseMax) {
 		err := s.store.Record(ctx, a.lease, rec)
 		if err == nil {
-			if anyOwed(rec.Attempt.Outcomes) {
+			if anyOwed(rec) {
 				s.news.put(w.Message.ID)
 				notify(s.agenda)
 			}
@@ -100,6 +100,10 @@ func (s *Scheduler) record(a *attempt, w *queue.Work, rec queue.Record) {
 		case errors.Is(err, queue.ErrLeaseLost), errors.Is(err, queue.ErrNotFound):
 			log.Info("outcome not recorded: the delivery was deleted, held or leased to another meanwhile")
 			return
+		case errors.Is(err, queue.ErrTooMany) && len(rec.Added)+len(rec.Move) > 0:
+			log.Error("recipients not added: will try again later", "error", err)
+			rec = withoutAdded(rec)
+			continue
 		case isFatal(err):
 			log.Error("outcome not recorded: what was sent may be sent again", "error", err)
 			s.fail(err)

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"postrider/queue"
@@ -50,7 +51,7 @@ func (k *agendaKeeper) conclude(ctx context.Context, e *queue.Entry, now time.Ti
 	}
 	for _, o := range outcomes {
 		d := deliveryOf(e, o.Index)
-		k.tell(telling{e.Message, o, true, now, queue.Attempt{Destination: d.Destination}, d.Attempts})
+		k.tell(telling{e.Message, recipient(e.Message, o.Index), o, true, now, queue.Attempt{Destination: d.Destination}, d.Attempts})
 	}
 	return nil
 }
@@ -83,13 +84,11 @@ func noticeDue(e *queue.Entry, now time.Time) bool {
 	return !e.Notified && !at.IsZero() && !at.After(now)
 }
 
-func anyOwed(outcomes []queue.Outcome) bool {
-	for _, o := range outcomes {
-		if o.Owed {
-			return true
-		}
-	}
-	return false
+func isOwed(o queue.Outcome) bool { return o.Owed }
+
+func anyOwed(r queue.Record) bool {
+	return slices.ContainsFunc(r.Attempt.Outcomes, isOwed) ||
+		slices.ContainsFunc(r.Added, func(a queue.Added) bool { return a.Outcome != nil && isOwed(*a.Outcome) })
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -24,13 +24,14 @@ func (s *Scheduler) outcomes(w *queue.Work, v Verdict, ended time.Time, stopped 
 	s.mu.Unlock()
 	rec := queue.Record{Now: ended, Attempt: v.Attempt, Uncounted: v.Uncounted, Move: v.Move}
 	rec.Attempt.Outcomes = slices.Clone(v.Attempt.Outcomes)
+	rec.Added = endedAdded(w.Message, v.Added)
 	expired := !v.Uncounted && !ended.Before(w.Message.Expires)
 	for i := range rec.Attempt.Outcomes {
 		o := &rec.Attempt.Outcomes[i]
 		if expired && o.Result == queue.Temporary {
 			*o = expire(w.Message, o.Index, lastError(o.Remote, o.Reply))
 		}
-		o.Owed = owed(w.Message, *o)
+		o.Owed = owed(w.Message, *o) && !handedOn(w.Message, *o, rec.Added)
 	}
 	switch {
 	case !v.Uncounted:
@@ -65,17 +66,20 @@ func lastError(remote, reply string) string {
 // owed reports whether the sender is to be told of an outcome (RFC 3461 §4.1). A
 // report that fails is owed too: the reporter decides what becomes of it.
 func owed(m *queue.Message, o queue.Outcome) bool {
-	if o.Index < 0 || o.Index >= len(m.Recipients) || m.Kind == queue.PostmasterCopy {
+	return o.Index >= 0 && o.Index < len(m.Recipients) && owedFor(m.Kind, m.Recipients[o.Index].Notify, o)
+}
+
+func owedFor(kind queue.Kind, notify queue.Notify, o queue.Outcome) bool {
+	switch kind {
+	case queue.PostmasterCopy:
 		return false
-	}
-	if m.Kind == queue.Report {
+	case queue.Report:
 		return o.Result == queue.Failed
 	}
-	notify := m.Recipients[o.Index].Notify
 	switch o.Result {
 	case queue.Failed:
 		return notify.OnFailure()
-	case queue.Relayed:
+	case queue.Relayed, queue.Expanded, queue.Merged:
 		return notify.OnSuccess()
 	case queue.Delivered:
 		// A host that knows RFC 3461 has taken over the duty to report (§5.2.2).
@@ -106,18 +110,24 @@ func (s *Scheduler) report(w *queue.Work, v Verdict, rec queue.Record) {
 	}
 	for i, o := range rec.Attempt.Outcomes {
 		expired := o.Result == queue.Failed && v.Attempt.Outcomes[i].Result == queue.Temporary
-		s.tell(telling{w.Message, o, expired, rec.Now, rec.Attempt, attempts})
+		s.tell(telling{w.Message, recipient(w.Message, o.Index), o, expired, rec.Now, rec.Attempt, attempts})
+	}
+	for _, x := range rec.Added {
+		if x.Outcome != nil {
+			s.tell(telling{w.Message, x.Recipient, *x.Outcome, false, rec.Now, rec.Attempt, attempts})
+		}
 	}
 }
 
 // telling is what there is to tell about one outcome.
 type telling struct {
-	message  *queue.Message
-	outcome  queue.Outcome
-	expired  bool
-	now      time.Time
-	attempt  queue.Attempt
-	attempts int
+	message   *queue.Message
+	recipient queue.Recipient
+	outcome   queue.Outcome
+	expired   bool
+	now       time.Time
+	attempt   queue.Attempt
+	attempts  int
 }
 
 // tell logs and counts one outcome.
@@ -126,17 +136,22 @@ func (s *Scheduler) tell(t telling) {
 	if status == "" {
 		return
 	}
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "delivery",
+	attrs := []slog.Attr{
 		slog.String("id", t.message.ID.String()),
-		slog.String("from", sender(t.message.Envelope.ReversePath)),
-		slog.String("to", recipient(t.message, t.outcome.Index)),
+		slog.String("from", sender(t.message.ReversePathFor(t.recipient))),
+		slog.String("to", t.recipient.Address.String()),
+	}
+	if len(t.recipient.Via) > 0 {
+		attrs = append(attrs, slog.String("orig_to", t.recipient.Via[0].String()))
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "delivery", append(attrs,
 		slog.String("destination", t.attempt.Destination),
 		slog.String("host", host(t.outcome, t.attempt.Tries)),
 		slog.String("status", status),
 		slog.String("dsn", t.outcome.Status),
 		slog.Duration("delay", t.now.Sub(t.message.Arrival)),
 		slog.Int("attempts", t.attempts),
-		slog.String("reply", t.outcome.Reply))
+		slog.String("reply", t.outcome.Reply))...)
 }
 
 // count adds an outcome to the totals and names it as log lines do; "" for one
@@ -157,15 +172,18 @@ func (s *Scheduler) count(o queue.Outcome, expired bool) string {
 	case o.Result == queue.Temporary:
 		s.totals.Deferred++
 		return "deferred"
+	case o.Result == queue.Expanded, o.Result == queue.Merged:
+		s.totals.Expanded++
+		return o.Result.String()
 	}
 	return ""
 }
 
-func recipient(m *queue.Message, index int) string {
+func recipient(m *queue.Message, index int) queue.Recipient {
 	if index < 0 || index >= len(m.Recipients) {
-		return ""
+		return queue.Recipient{}
 	}
-	return m.Recipients[index].Address.String()
+	return m.Recipients[index]
 }
 
 // host is who said the reply, or else who was tried last.

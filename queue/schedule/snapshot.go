@@ -46,9 +46,10 @@ type AttemptState struct {
 	InTransfer bool
 }
 
-// Totals count since New: ended attempts, and outcomes of recipients.
+// Totals count since New: ended attempts, and outcomes of recipients. Expanded are
+// those that others took the place of.
 type Totals struct {
-	Attempts, Delivered, Deferred, Failed, Expired uint64
+	Attempts, Delivered, Deferred, Failed, Expired, Expanded uint64
 }
 
 // Snapshot reports what the scheduler is doing. It copies and may be called often.

@@ -152,6 +152,7 @@ func (m *model) record(l queue.Lease, r queue.Record) {
 	}
 	take(d, r.Attempt.Outcomes, r.Now)
 	e.move(l.Key.N, r)
+	e.add(r)
 	if d = &e.Deliveries[l.Key.N]; allEnded(d) {
 		d.State = queue.Done
 	}
@@ -178,6 +179,41 @@ func (e *entry) move(n uint16, r queue.Record) {
 		d.Recipients = append(d.Recipients, rcpt)
 	}
 	e.Deliveries[n].Recipients = stay
+}
+
+// add appends recipients and makes deliveries of them.
+func (e *entry) add(r queue.Record) {
+	m := e.Message
+	m.Recipients = slices.Clone(m.Recipients)
+	made, first := make(map[string]int), len(e.Deliveries)
+	for _, a := range r.Added {
+		if a.Unique && slices.ContainsFunc(m.Recipients, func(b queue.Recipient) bool {
+			return b.Address.Equal(a.Recipient.Address) && b.Target == a.Recipient.Target
+		}) {
+			continue
+		}
+		n, ok := made[a.Destination]
+		if !ok || len(e.Deliveries[n].Recipients) == queue.DeliverySize {
+			n = len(e.Deliveries)
+			made[a.Destination] = n
+			e.Deliveries = append(e.Deliveries, queue.Delivery{
+				Key: queue.DeliveryKey{Message: m.ID, N: uint16(n)}, Destination: a.Destination, State: queue.Queued, Due: r.Now,
+			})
+		}
+		d, index := &e.Deliveries[n], len(m.Recipients)
+		m.Recipients = append(m.Recipients, a.Recipient)
+		d.Recipients = append(d.Recipients, queue.DeliveryRecipient{Index: index})
+		if a.Outcome != nil {
+			o := *a.Outcome
+			o.Index = index
+			take(d, []queue.Outcome{o}, r.Now)
+		}
+	}
+	for n := first; n < len(e.Deliveries); n++ {
+		if d := &e.Deliveries[n]; allEnded(d) {
+			d.State = queue.Done
+		}
+	}
 }
 
 // noted sets the agenda after outcomes, or retires the message.

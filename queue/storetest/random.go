@@ -143,9 +143,32 @@ func (p *player) record() {
 	if p.rnd.IntN(5) == 0 && len(p.model.messages[l.Key.Message].Deliveries) < 50 {
 		r.Move = map[int]string{d.Recipients[0].Index: p.destination(), 3: p.destination()}
 	}
+	if m := p.model.messages[l.Key.Message]; p.rnd.IntN(4) == 0 && len(m.Deliveries) < 50 && len(m.Message.Recipients) < 400 {
+		r.Added = p.added()
+		r.Attempt.Outcomes = append(r.Attempt.Outcomes, expanded(d.Recipients[0].Index))
+	}
 	p.must(p.Store.Record(p.ctx(), l, r))
 	p.model.record(l, r)
 	p.ended = append(p.ended, l)
+}
+
+// added are random recipients, some of them equal, a few times many.
+func (p *player) added() (all []queue.Added) {
+	count, names := p.rnd.IntN(4), 6
+	if p.rnd.IntN(20) == 0 {
+		count, names = 2*queue.DeliverySize, 1000
+	}
+	for range count {
+		a := member(fmt.Sprintf("r%d@%s", p.rnd.IntN(names), []string{"example.net", "EXAMPLE.net", "example.org"}[p.rnd.IntN(3)]), p.destination())
+		a.Recipient.Target.Kind = queue.TargetKind(p.rnd.IntN(2))
+		a.Unique = p.rnd.IntN(3) > 0
+		if p.rnd.IntN(4) == 0 {
+			o := []func(int) queue.Outcome{bounced, delivered}[p.rnd.IntN(2)](p.rnd.IntN(3))
+			a.Outcome = &o
+		}
+		all = append(all, a)
+	}
+	return all
 }
 
 func (p *player) release() {
@@ -248,7 +271,12 @@ func (p *player) settle() {
 	if id == 0 {
 		return
 	}
-	s := queue.Settlement{Message: id, Now: p.now, Recipients: []int{0, 1, 2, 3}[p.rnd.IntN(3):], Notified: p.rnd.IntN(4) == 0}
+	s := queue.Settlement{Message: id, Now: p.now, Notified: p.rnd.IntN(4) == 0}
+	for i := range p.model.messages[id].Message.Recipients {
+		if p.rnd.IntN(3) > 0 {
+			s.Recipients = append(s.Recipients, i)
+		}
+	}
 	var d queue.Draft
 	var m *queue.Message
 	switch p.rnd.IntN(4) {

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"Accept", acceptTests()},
 		{"Claim", claimTests()},
 		{"Record", recordTests()},
+		{"Added", addedTests()},
 		{"Report", reportTests()},
 		{"Read", readTests()},
 		{"Admin", adminTests()},
