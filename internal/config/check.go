@@ -24,10 +24,19 @@ func (c *Config) check(path string, keys []Key) error {
 	if c.Retry.First > c.Retry.Max {
 		return fmt.Errorf("%s: retry.first (%s) is greater than retry.max (%s); raise the one or lower the other", path, c.Retry.First, c.Retry.Max)
 	}
+	if err := c.Submission.check(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	for _, s := range c.Smarthosts {
 		if err := s.check(); err != nil {
 			return fmt.Errorf("%s: smarthost %q: %w", path, s.Address, err)
 		}
+	}
+	if _, err := c.Masquerades(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := c.checkSenders(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
@@ -78,6 +87,12 @@ func checkValue(k Key) error {
 			return nil
 		}
 		return fmt.Errorf("%d is not a port", k.value.Int())
+	case "listeners":
+		return each(k.value, func(s string) error { _, err := ParseListener(s); return err })
+	case "networks":
+		return each(k.value, func(s string) error { _, err := parseNetwork(s); return err })
+	case "forward":
+		return checkForward(text)
 	case "addresses":
 		return each(k.value, checkAddressPort)
 	case "ips":
@@ -146,14 +161,45 @@ func checkNextHop(s string) error {
 }
 
 func checkMailbox(s string) error {
-	if path, ok := strings.CutPrefix(s, "mbox:"); ok {
-		if filepath.IsAbs(path) || strings.HasPrefix(path, "{home}/") {
+	kind, rest, _ := strings.Cut(s, ":")
+	switch kind {
+	case "off":
+		if s == "off" {
 			return nil
 		}
-		return fmt.Errorf("%q: the path after mbox: must be absolute or begin with {home}/", s)
+	case "mbox", "maildir":
+		if isUsersPath(rest) {
+			return nil
+		}
+		return fmt.Errorf("%q: the path after %s: must begin with {home}/, or with / and contain {user}", s, kind)
+	case "lmtp":
+		if path, ok := strings.CutPrefix(rest, "unix:"); ok {
+			if filepath.IsAbs(path) {
+				return nil
+			}
+			return fmt.Errorf("%q: the path after lmtp:unix: must be absolute", s)
+		}
+		if _, _, ok := cutPort(rest); !ok {
+			return fmt.Errorf("%q is neither lmtp:unix:PATH nor lmtp:HOST:PORT", s)
+		}
+		return checkNextHop(rest)
+	case "pipe":
+		if filepath.IsAbs(rest) {
+			return nil
+		}
+		return fmt.Errorf("%q: the command after pipe: must be an absolute path with its arguments", s)
 	}
-	if s == "off" {
+	return fmt.Errorf("%q is none of mbox:PATH, maildir:PATH, lmtp:unix:PATH, lmtp:HOST:PORT, pipe:COMMAND, off", s)
+}
+
+func checkForward(s string) error {
+	if s == "off" || isUsersPath(s) {
 		return nil
 	}
-	return fmt.Errorf("%q is neither mbox:PATH nor off", s)
+	return fmt.Errorf("%q is neither off nor a path that begins with {home}/, or with / and contains {user}", s)
+}
+
+// isUsersPath tells whether a path is another for each user.
+func isUsersPath(s string) bool {
+	return strings.HasPrefix(s, "{home}/") || filepath.IsAbs(s) && strings.Contains(s, "{user}")
 }

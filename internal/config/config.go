@@ -36,15 +36,16 @@ type Config struct {
 	// a delivery run in the background after queueing.
 	OnDemand bool `toml:"on_demand" default:"false"`
 
-	Submission Submission  `toml:"submission"`
-	DNS        DNS         `toml:"dns"`
-	Delivery   Delivery    `toml:"delivery"`
-	Retry      Retry       `toml:"retry"`
-	Smarthosts []Smarthost `toml:"smarthost"`
-	Local      Local       `toml:"local"`
-	TLS        TLS         `toml:"tls"`
-	History    History     `toml:"history"`
-	Log        Log         `toml:"log"`
+	Submission Submission   `toml:"submission"`
+	DNS        DNS          `toml:"dns"`
+	Delivery   Delivery     `toml:"delivery"`
+	Retry      Retry        `toml:"retry"`
+	Smarthosts []Smarthost  `toml:"smarthost"`
+	Masquerade []Masquerade `toml:"masquerade"`
+	Local      Local        `toml:"local"`
+	TLS        TLS          `toml:"tls"`
+	History    History      `toml:"history"`
+	Log        Log          `toml:"log"`
 
 	// sources says for each key that the environment sets by which variable.
 	sources map[string]string
@@ -57,12 +58,64 @@ type Config struct {
 // Submission says how mail comes in.
 type Submission struct {
 	// TCP addresses on which mail is taken over SMTP; [] for none. The unix socket
-	// is always there.
-	Listen []string `toml:"listen" default:"127.0.0.1:25" check:"addresses"`
+	// is always there. "ADDRESS:PORT" takes mail from this host, from
+	// trusted_networks and, for local domains, from anybody;
+	// "submission://ADDRESS:PORT" takes it after a login over STARTTLS, and
+	// "submissions://ADDRESS:PORT" the same where TLS comes first.
+	Listen []string `toml:"listen" default:"127.0.0.1:25" check:"listeners"`
+	// The certificate of the listeners, with its chain, in PEM.
+	CertificateFile string `toml:"certificate_file" check:"absolute?"`
+	// The certificate's private key: readable by the daemon's user alone.
+	KeyFile string `toml:"key_file" check:"absolute?"`
+	// The file of logins and password hashes that "postrider user" keeps.
+	Users string `toml:"users" default:"/etc/postrider/users" check:"absolute"`
+	// Networks whose hosts may send to anywhere without a login ("192.168.7.0/24").
+	TrustedNetworks []string `toml:"trusted_networks" check:"networks"`
+	// Confirms that trusted_networks may name public addresses.
+	TrustPublicNetworks bool `toml:"trust_public_networks" default:"false"`
+	// The most SMTP connections at once, over all TCP listeners.
+	MaxConnections int `toml:"max_connections" default:"200" check:"positive"`
+	// The most SMTP connections at once from one client address.
+	MaxConnectionsPerClient int `toml:"max_connections_per_client" default:"50" check:"positive"`
+	// The most connections at once to the unix socket by one user other than root.
+	MaxConnectionsPerUser int `toml:"max_connections_per_user" default:"100" check:"positive"`
+	// Local users that sender_rules do not bind.
+	TrustedUsers []string `toml:"trusted_users" default:"root"`
+	// Local users that may not send mail.
+	DenyUsers []string `toml:"deny_users"`
+	// Who may send as whom. The first rule that names the user or login holds; who
+	// is named by none may use any address.
+	SenderRules []SenderRule `toml:"sender_rules"`
 	// The largest message taken, header included; "0" for no limit.
 	MaxMessageSize Size `toml:"max_message_size" default:"50MiB"`
 	// The most recipients of one message taken over SMTP.
 	MaxRecipients int `toml:"max_recipients" default:"1000" check:"positive"`
+}
+
+// SenderRule binds users to the addresses they send from.
+type SenderRule struct {
+	// Local users by name or uid, or "*" for all: then also who comes over TCP from
+	// this host without a login.
+	Users []string `toml:"users"`
+	// Logins of the submission service, or "*" for all.
+	Logins []string `toml:"logins"`
+	// What they may use as reverse-path and in the fields From and Sender
+	// ("*@example.com"), besides the null reverse-path. Default: any, unless forced.
+	Allow []string `toml:"allow"`
+	// The reverse-path their mail is given, whatever they ask for; a null one stays.
+	ReversePath string `toml:"reverse_path"`
+	// The address their From field is given; a Sender or Reply-To of their own stays.
+	From string `toml:"from"`
+}
+
+// Masquerade rewrites sender addresses of mail that leaves this host: in the
+// envelope and in the fields From, Sender and Reply-To. The first that matches
+// holds.
+type Masquerade struct {
+	// The address to rewrite: "user@example.com", "*@host.example.com", or "*".
+	Match string `toml:"match" check:"required"`
+	// What it becomes; "*@example.com" keeps the local part.
+	To string `toml:"to" check:"required"`
 }
 
 // DNS says who answers questions.
@@ -126,9 +179,26 @@ type Smarthost struct {
 
 // Local says how mail for users of this host is delivered.
 type Local struct {
-	// "mbox:PATH" with {user} for the login name and {home} for the home
-	// directory, or "off".
+	// Where the mail of a user goes: "mbox:PATH" or "maildir:PATH" with {user} for
+	// the login name, {home} for the home directory and {domain} for the
+	// recipient's domain; "lmtp:unix:PATH" or "lmtp:HOST:PORT" for a mail store;
+	// "pipe:COMMAND" for a program that is run as the user; or "off".
 	Mailbox string `toml:"mailbox" default:"mbox:/var/mail/{user}" check:"mailbox"`
+	// Files of aliases(5); the first that lists a name holds. One that does not
+	// exist is passed over.
+	Aliases []string `toml:"aliases" default:"/etc/aliases"`
+	// Where users say where their mail goes instead, as in forward(5); "off" for
+	// nowhere.
+	Forward string `toml:"forward" default:"{home}/.forward" check:"forward"`
+	// What parts a user's or alias's name from an extension; "" for none.
+	Delimiter string `toml:"delimiter" default:"+"`
+	// The user that runs commands of alias files and owns the files they name.
+	DefaultUser string `toml:"default_user" default:"nobody"`
+	// Where mail for system accounts (uid below 1000) goes that no alias lists; by
+	// default into their mailboxes.
+	SystemUsers string `toml:"system_users"`
+	// How long a command may take.
+	CommandTimeout Duration `toml:"command_timeout" default:"15m" check:"positive"`
 	// Where mail that can neither be delivered nor returned goes.
 	Postmaster string `toml:"postmaster" default:"postmaster"`
 }

@@ -131,7 +131,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"bad duration":      {"[retry]\nfirst = \"five\"\n", "is not a time span"},
 		"bad size":          {"[submission]\nmax_message_size = \"big\"\n", "is not a size"},
 		"bad choice":        {"[tls]\ndefault = \"maybe\"\n", `"maybe" is none of opportunistic, secure, none`},
-		"bad address":       {"[submission]\nlisten = [\"localhost\"]\n", "is not an address with a port"},
+		"bad address":       {"[submission]\nlisten = [\"localhost\"]\n", "has no address with a port"},
 		"bad host name":     {"hostname = \"a b\"\n", "is not a domain name"},
 		"relative spool":    {"spool = \"spool\"\n", "is not an absolute path"},
 		"zero limit":        {"[delivery]\nmax_connections = 0\n", "must be more than 0"},
@@ -139,7 +139,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"login in the open": {"[[smarthost]]\naddress = \"r.example:25\"\ntls = \"none\"\nusername = \"u\"\npassword_file = \"/p\"\n", "would send its password"},
 		"login half":        {"[[smarthost]]\naddress = \"r.example:25\"\nusername = \"u\"\n", "no password_file"},
 		"no smarthost name": {"[[smarthost]]\ntls = \"none\"\n", `key "smarthost.address"`},
-		"foreign mailbox":   {"[local]\nmailbox = \"mmdf:/x\"\n", "neither mbox:PATH nor off"},
+		"foreign mailbox":   {"[local]\nmailbox = \"mmdf:/x\"\n", "is none of mbox:PATH"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := host(t, "box", map[string]string{"postrider.toml": tt.text})

@@ -50,7 +50,7 @@ func Load(src Source) (*Config, error) {
 	if err := c.readFile(path, required); err != nil {
 		return nil, err
 	}
-	if err := c.prepareSmarthost(env); err != nil {
+	if err := c.prepareTables(env); err != nil {
 		return nil, err
 	}
 	keys = append(keys, c.listKeys()...)
@@ -148,8 +148,12 @@ func addNames(names map[string]bool, prefix string, tree map[string]any) {
 }
 
 func (c *Config) listKeys() []Key {
-	keys := listKeys(reflect.ValueOf(c.Smarthosts), "smarthost.")
-	return append(keys, listKeys(reflect.ValueOf(c.TLS.Destinations), "tls.destination.")...)
+	return slices.Concat(
+		listKeys(reflect.ValueOf(c.Smarthosts), "smarthost."),
+		listKeys(reflect.ValueOf(c.Masquerade), "masquerade."),
+		listKeys(reflect.ValueOf(c.Submission.SenderRules), "submission.sender_rules."),
+		listKeys(reflect.ValueOf(c.TLS.Destinations), "tls.destination."),
+	)
 }
 
 // explain turns the library's error into one line that names file, line, key
@@ -188,7 +192,10 @@ func suggest(key string) string {
 }
 
 func allNames() []string {
-	c := Config{Smarthosts: make([]Smarthost, 1), TLS: TLS{Destinations: make([]TLSDestination, 1)}}
+	c := Config{
+		Smarthosts: make([]Smarthost, 1), Masquerade: make([]Masquerade, 1),
+		Submission: Submission{SenderRules: make([]SenderRule, 1)}, TLS: TLS{Destinations: make([]TLSDestination, 1)},
+	}
 	var names []string
 	for _, k := range c.Keys() {
 		names = append(names, k.Name)
@@ -219,15 +226,18 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// prepareSmarthost makes one if only the environment has one.
-func (c *Config) prepareSmarthost(env map[string]string) error {
+// prepareTables makes one smarthost, one masquerade, if only the environment has
+// one.
+func (c *Config) prepareTables(env map[string]string) error {
 	for name := range env {
-		if strings.HasPrefix(name, "POSTRIDER_SMARTHOST_") && len(c.Smarthosts) == 0 {
+		switch {
+		case strings.HasPrefix(name, "POSTRIDER_SMARTHOST_") && len(c.Smarthosts) == 0:
 			c.Smarthosts = make([]Smarthost, 1)
-			return applyDefaults(c.listKeys())
+		case strings.HasPrefix(name, "POSTRIDER_MASQUERADE_") && len(c.Masquerade) == 0:
+			c.Masquerade = make([]Masquerade, 1)
 		}
 	}
-	return nil
+	return applyDefaults(c.listKeys())
 }
 
 // applyEnvironment lets variables override the file. A variable of a table that
@@ -240,7 +250,7 @@ func (c *Config) applyEnvironment(keys []Key, env map[string]string) error {
 	seen := map[string]bool{}
 	for _, k := range keys {
 		text, ok := env[k.Env()]
-		if !ok || seen[k.Name] || strings.HasPrefix(k.Name, "tls.destination.") {
+		if !ok || seen[k.Name] || strings.HasPrefix(k.Name, "tls.destination.") || strings.HasPrefix(k.Name, "submission.sender_rules.") {
 			continue
 		}
 		seen[k.Name] = true

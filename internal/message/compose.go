@@ -72,10 +72,14 @@ func (h *headerScan) addMissing() {
 		if from.IsNull() {
 			from = address.Address{Local: mailerDaemon, Domain: h.opt.Origin}
 		}
+		if prefix == "" && !h.opt.ForceFrom.IsNull() {
+			from = h.opt.ForceFrom
+		}
 		h.append(prefix+"From", mailbox(h.opt.FullName, from))
 		if prefix == "" {
 			h.facts.From = []address.Address{from}
 		}
+		h.facts.Senders = append(h.facts.Senders, from)
 	}
 }
 

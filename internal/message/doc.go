@@ -8,7 +8,8 @@
 //  3. [Reader.Read] yields the message so fixed: header, one blank line, body.
 //  4. [Received] composes the trace field that is put on top of it.
 //  5. [Inspect] finds what could keep a stored message from being sent as it is.
-//  6. [Outgoing] makes it safe for SMTP: CRLF, no bare CR, no NUL, no line beyond
+//  6. [Masquerade] replaces the addresses of who a stored message is from.
+//  7. [Outgoing] makes it safe for SMTP: CRLF, no bare CR, no NUL, no line beyond
 //     998 octets, and 7 bits where the peer knows no more.
 //
 // The header is held in memory up to [MaxHeader] bytes; bodies never are. The

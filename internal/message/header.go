@@ -18,6 +18,11 @@ type Header struct {
 	// From holds the addresses of the From field as queued, completed with
 	// Options.Origin; those that cannot be read are left out.
 	From []address.Address
+	// Senders holds the addresses of the fields From, Sender, Resent-From and
+	// Resent-Sender as queued, completed with Options.Origin, and BadSenders what in
+	// them cannot be read.
+	Senders    []address.Address
+	BadSenders []address.BadAddress
 	// MessageID is the Message-ID, else the Resent-Message-ID, with its brackets as
 	// written; empty if there is neither.
 	MessageID string
@@ -97,16 +102,20 @@ func (h *headerScan) flush() {
 	n, colon, _ := splitName(field)
 	name := strings.ToLower(string(field[:n]))
 	kind := kindOf(name)
+	value := field[colon+1:]
+	if name == "from" && !h.opt.ForceFrom.IsNull() {
+		value = h.forceFrom(value)
+	}
 	if kind&dropped == 0 {
-		h.emit(field[:n], field[n:colon], field[colon+1:], kind)
+		h.emit(field[:n], field[n:colon], value, kind)
 	}
 	if kind&resent != 0 {
 		h.facts.Resent = true
 	}
 	if kind&recipient != 0 && h.opt.ExtractRecipients {
-		h.collect(field[colon+1:], kind)
+		h.collect(value, kind)
 	}
-	h.note(name, field[colon+1:])
+	h.note(name, value)
 	h.field = h.field[:0]
 }
 
@@ -146,6 +155,10 @@ func (h *headerScan) parse(value []byte) ([]address.Address, []address.BadAddres
 
 // note remembers what the envelope, or the decision what to add, needs.
 func (h *headerScan) note(name string, value []byte) {
+	if isSender(name) {
+		h.noteSender(name, value)
+		return
+	}
 	switch name {
 	case "date":
 		h.has.date = true
@@ -161,12 +174,6 @@ func (h *headerScan) note(name string, value []byte) {
 			h.resentMessageID = unfold(value)
 		}
 		h.hasResent.messageID = true
-	case "from":
-		h.has.from = true
-		good, _ := h.parse(value)
-		h.facts.From = append(h.facts.From, good...)
-	case "resent-from":
-		h.hasResent.from = true
 	case "received":
 		h.facts.Received++
 	case "delivered-to":

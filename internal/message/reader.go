@@ -40,6 +40,9 @@ type Options struct {
 	// From goes into an added From field; for the null address the mail system's
 	// own name is put there.
 	From address.Address
+	// ForceFrom, if not null, takes the place of the address in the From field, and
+	// of From in an added one. It is done without Fixup, too.
+	ForceFrom address.Address
 	// FullName of the author for an added From field; empty for none. Whatever it
 	// contains, it stays one phrase.
 	FullName string

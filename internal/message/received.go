@@ -25,6 +25,9 @@ type Trace struct {
 	// How the message came over the network: extended SMTP or LMTP, under TLS,
 	// after AUTH, with SMTPUTF8.
 	ESMTP, LMTP, TLS, Auth, UTF8 bool
+	// Cipher is the cipher suite under TLS (RFC 8314 §4.3), and whatever else is to
+	// be said of it in parentheses; empty for no word of it.
+	Cipher string
 	// For is the only recipient, to be named. Leave it zero if there are more or
 	// if it could be a blind copy.
 	For address.Address
@@ -42,6 +45,9 @@ func Received(t Trace) string {
 	}
 	if !t.For.IsNull() {
 		b.WriteString("\n\tfor <" + oneLine(t.For.String()) + ">")
+	}
+	if t.TLS && t.Cipher != "" {
+		b.WriteString("\n\ttls " + oneLine(t.Cipher))
 	}
 	b.WriteString("; " + FormatDate(t.Date) + "\n")
 	return b.String()
