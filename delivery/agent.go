@@ -8,18 +8,21 @@ import (
 	"net/netip"
 	"time"
 
+	"postrider/delivery/lmtp"
 	"postrider/delivery/local"
 	"postrider/delivery/smtp"
 	"postrider/internal/address"
+	"postrider/internal/aliases"
 	"postrider/mx"
 	"postrider/policy"
 	"postrider/queue"
 	"postrider/queue/schedule"
 )
 
-// Bodies opens stored messages; queue.Store implements it.
-type Bodies interface {
+// Messages are those in the queue; queue.Store implements it.
+type Messages interface {
 	Body(ctx context.Context, id queue.ID) (io.ReadCloser, error)
+	Get(ctx context.Context, id queue.ID) (*queue.Entry, error)
 }
 
 // Router decides ways; policy.Routes implements it.
@@ -35,16 +38,36 @@ type Resolver interface {
 
 // Mailboxes delivers to this host's users; local.Mailboxes implements it.
 type Mailboxes interface {
+	// Deliver delivers a message, or answers with the text of a .forward.
 	Deliver(ctx context.Context, e local.Envelope, open func() (io.ReadCloser, error)) local.Outcome
+	// Forward only looks for the .forward of a user.
+	Forward(ctx context.Context, user string) local.Outcome
+}
+
+// Expander says what local addresses stand for; aliases.Expander implements it.
+type Expander interface {
+	Expand(ctx context.Context, to address.Address) aliases.Expansion
+	Forward(ctx context.Context, user string, to address.Address, via []address.Address, text string) aliases.Expansion
+}
+
+// MailStore takes the mail of all users; lmtp.Client implements it.
+type MailStore interface {
+	Deliver(ctx context.Context, t lmtp.Target, e lmtp.Envelope, open func() (io.ReadCloser, error)) []lmtp.Outcome
 }
 
 // Options are an Agent's parts and settings.
 type Options struct {
-	Bodies    Bodies
+	Messages  Messages
 	Router    Router
 	Resolver  Resolver
 	Client    *smtp.Client
 	Mailboxes Mailboxes
+	Expander  Expander
+	// MailStore takes what would go into mailboxes, at StoreAddress, if not nil.
+	MailStore    MailStore
+	StoreAddress lmtp.Target
+	// Masquerade rewrites senders of mail that leaves this host; nil for none.
+	Masquerade *policy.Masquerades
 	// Hostname for EHLO.
 	Hostname string
 	// Port of direct deliveries.
@@ -105,7 +128,13 @@ type attempt struct {
 	outcomes []queue.Outcome
 	tries    []queue.Try
 	moved    map[int]string
-	content  *content
+	added    []queue.Added
+	// users are those who get the message by this attempt, or by what it adds; has
+	// are the mailboxes that have it.
+	users   map[queue.Target]bool
+	has     map[string]bool
+	looked  bool
+	content *content
 	// good says that some host took a transaction to its end; unreachable that a
 	// host could not be talked to.
 	good, unreachable bool
@@ -114,7 +143,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, a *Agent, w *queue.Work) *attempt {
-	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a.Bodies, w),
+	return &attempt{agent: a, work: w, started: time.Now(), content: newContent(ctx, a, w),
 		last: map[int]queue.Outcome{}}
 }
 
@@ -126,7 +155,7 @@ func (t *attempt) sort() (route policy.Route, ok bool) {
 		if r.Result.Ended() {
 			continue
 		}
-		way := t.agent.Router.Route(m.Envelope.ReversePath, m.Recipients[r.Index].Address)
+		way := t.agent.route(m, r.Index)
 		if way.Destination != t.work.Delivery.Destination {
 			if t.moved == nil {
 				t.moved = map[int]string{}
@@ -172,6 +201,7 @@ func (t *attempt) verdict(ctx context.Context) schedule.Verdict {
 			Outcomes: t.outcomes, Destination: t.work.Delivery.Destination,
 		},
 		Move:      t.moved,
+		Added:     t.added,
 		Uncounted: len(t.outcomes) == 0,
 		Reason:    reason,
 	}
@@ -184,12 +214,12 @@ func (t *attempt) verdict(ctx context.Context) schedule.Verdict {
 	return v
 }
 
-func (t *attempt) deliverLocally(ctx context.Context) {
-	m := t.work.Message
-	for _, index := range append([]int(nil), t.pending...) {
-		r := m.Recipients[index]
-		res := t.agent.Mailboxes.Deliver(ctx, local.Envelope{From: m.Envelope.ReversePath, To: r.Address, Original: r.Original}, t.content.stored)
-		t.decide(queue.Outcome{Index: index, Result: res.Result, Status: res.Status, Reply: res.Text})
+// route decides the way of a recipient. What alias and .forward files name beside
+// addresses is on this host.
+func (a *Agent) route(m *queue.Message, index int) policy.Route {
+	r := m.Recipients[index]
+	if r.Target.Kind != queue.TargetAddress {
+		return policy.Route{Kind: policy.Local, Destination: policy.LocalDestination}
 	}
-	t.good = true
+	return a.Router.Route(m.ReversePathOf(index), r.Address)
 }

@@ -17,6 +17,7 @@ import (
 	"postrider/delivery/local"
 	"postrider/delivery/smtp"
 	"postrider/internal/address"
+	"postrider/internal/aliases"
 	"postrider/internal/dnstest"
 	"postrider/internal/smtptest"
 	"postrider/mx"
@@ -33,6 +34,8 @@ type bodies string
 func (b bodies) Body(context.Context, queue.ID) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(string(b))), nil
 }
+
+func (b bodies) Get(context.Context, queue.ID) (*queue.Entry, error) { return nil, queue.ErrNotFound }
 
 // bench is an Agent with real DNS and real servers around it.
 type bench struct {
@@ -74,8 +77,16 @@ func (b *bench) agent(t *testing.T) *delivery.Agent {
 	}
 	client := smtp.New(smtp.Options{Timeouts: smtp.Timeouts{Connect: 2 * time.Second, Greeting: 2 * time.Second, Hello: 2 * time.Second}})
 	t.Cleanup(client.Close)
-	return delivery.New(delivery.Options{Bodies: bodies(text), Router: policy.NewRoutes(b.options), Resolver: resolver,
-		Client: client, Mailboxes: boxes, Hostname: "sender.test", Port: b.port})
+	return delivery.New(delivery.Options{Messages: bodies(text), Router: policy.NewRoutes(b.options), Resolver: resolver,
+		Client: client, Mailboxes: boxes, Expander: &aliases.Expander{
+			Table: aliases.NewFiles(nil).Table, IsLocal: policy.NewRoutes(b.options).IsLocal, Origin: "sender.test",
+			LookupUser: func(name string) (*aliases.User, error) {
+				if name != "bob" {
+					return nil, nil
+				}
+				return &aliases.User{Name: "bob", UID: os.Getuid(), Home: "/"}, nil
+			},
+		}, Hostname: "sender.test", Port: b.port})
 }
 
 // work is a leased delivery for the recipients, queued for the destination.

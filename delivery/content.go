@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
+	"postrider/internal/address"
 	"postrider/internal/message"
 	"postrider/queue"
 )
@@ -17,16 +19,31 @@ const inMemory = 256 << 10
 // content opens a message in the forms transports want.
 type content struct {
 	ctx     context.Context
-	bodies  Bodies
+	bodies  Messages
 	message *queue.Message
-	// small and wire are the stored and the outgoing form of a small message.
-	small, wire []byte
+	// rewrite changes the senders in the header of what leaves this host.
+	rewrite func(address.Address) (address.Address, bool)
+	// small is a small message as stored; wire are its outgoing forms.
+	small []byte
+	wire  [2][]byte
 	// traits of a large one.
 	traits *message.Traits
 }
 
-func newContent(ctx context.Context, bodies Bodies, w *queue.Work) *content {
-	return &content{ctx: ctx, bodies: bodies, message: w.Message, small: w.Body}
+// form is a form in which a message goes out.
+type form uint8
+
+const (
+	forHosts form = iota // senders rewritten
+	forStore             // as it is, for a mail store of this host's
+)
+
+func newContent(ctx context.Context, a *Agent, w *queue.Work) *content {
+	c := &content{ctx: ctx, bodies: a.Messages, message: w.Message, small: w.Body}
+	if a.Masquerade != nil {
+		c.rewrite = a.Masquerade.Rewrite
+	}
+	return c
 }
 
 // stored opens the message as it is in the queue, with LF line ends.
@@ -58,37 +75,55 @@ func (c *content) load() error {
 }
 
 // outgoing opens the message as SMTP takes it: CRLF line ends, nothing in it that
-// a host may refuse or misread.
-func (c *content) outgoing() (io.ReadCloser, error) {
-	if c.message.Size > inMemory {
-		return c.stream()
+// a host may refuse or misread. trace are lines of trace fields that go on top.
+func (c *content) outgoing(f form, trace string) (io.ReadCloser, error) {
+	body, err := c.open(f)
+	if err != nil || trace == "" {
+		return body, err
 	}
-	if c.wire == nil {
+	return joined{io.MultiReader(strings.NewReader(trace), body), body}, nil
+}
+
+// joined reads from a reader and closes what is behind it.
+type joined struct {
+	io.Reader
+	io.Closer
+}
+
+func (c *content) open(f form) (io.ReadCloser, error) {
+	if c.message.Size > inMemory {
+		return c.stream(f)
+	}
+	if c.wire[f] == nil {
 		if err := c.load(); err != nil {
 			return nil, err
 		}
-		if err := c.prepare(); err != nil {
+		if err := c.prepare(f); err != nil {
 			return nil, fmt.Errorf("prepare message %s: %w", c.message.ID, err)
 		}
 	}
-	return io.NopCloser(bytes.NewReader(c.wire)), nil
+	return io.NopCloser(bytes.NewReader(c.wire[f])), nil
 }
 
 // prepare makes the outgoing form of a small message.
-func (c *content) prepare() error {
+func (c *content) prepare(f form) error {
+	stored := c.small
+	if c.rewrite != nil && f == forHosts {
+		stored = message.MasqueradeBytes(stored, c.rewrite)
+	}
 	var ok bool
-	if c.wire, ok = message.Plain(c.small); ok {
+	if c.wire[f], ok = message.Plain(stored); ok {
 		return nil
 	}
-	traits, err := message.Inspect(bytes.NewReader(c.small))
+	traits, err := message.Inspect(bytes.NewReader(stored))
 	if err != nil {
 		return err
 	}
-	c.wire, err = io.ReadAll(message.Outgoing(bytes.NewReader(c.small), message.OutgoingOptions{Traits: traits}))
+	c.wire[f], err = io.ReadAll(message.Outgoing(bytes.NewReader(stored), message.OutgoingOptions{Traits: traits}))
 	return err
 }
 
-func (c *content) stream() (io.ReadCloser, error) {
+func (c *content) stream(f form) (io.ReadCloser, error) {
 	if c.traits == nil {
 		body, err := c.stored()
 		if err != nil {
@@ -105,8 +140,9 @@ func (c *content) stream() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{message.Outgoing(body, message.OutgoingOptions{Traits: *c.traits}), body}, nil
+	var in io.Reader = body
+	if c.rewrite != nil && f == forHosts {
+		in = message.Masquerade(in, c.rewrite)
+	}
+	return joined{message.Outgoing(in, message.OutgoingOptions{Traits: *c.traits}), body}, nil
 }

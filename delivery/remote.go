@@ -118,11 +118,28 @@ func (t *attempt) tryHosts(ctx context.Context, hosts *mx.Hosts, c condition) {
 	}
 }
 
-// tryAddress makes one transaction with one host address; goOn tells whether
-// another host may be tried for what is left.
+// tryAddress hands the message to one host address, in a transaction for each
+// envelope that it has; goOn tells whether another host may be tried for what is
+// left.
 func (t *attempt) tryAddress(ctx context.Context, h mx.Host, ip netip.Addr, c condition) (goOn bool) {
 	target := t.target(h, ip, c)
-	tx := t.transaction()
+	goOn = true
+	for _, e := range t.envelopes() {
+		err := t.transact(ctx, h, target, c, e)
+		switch {
+		case err == nil:
+		case err.NextHost() || ctx.Err() != nil:
+			return err.NextHost()
+		default:
+			goOn = false
+		}
+	}
+	return goOn
+}
+
+// transact makes one transaction.
+func (t *attempt) transact(ctx context.Context, h mx.Host, target smtp.Target, c condition, e envelope) *smtp.Error {
+	tx := t.transaction(e)
 	leave := func() {}
 	tx.OnData = func() {
 		leave() // of the transaction before, where recipients were split
@@ -135,8 +152,8 @@ func (t *attempt) tryAddress(ctx context.Context, h mx.Host, ip netip.Addr, c co
 		try.Error = report.Err.Error()
 	}
 	t.tries = append(t.tries, try)
-	t.note(h, c, report)
-	return report.Err == nil || report.Err.NextHost()
+	t.note(h, c, e, report)
+	return report.Err
 }
 
 func (t *attempt) target(h mx.Host, ip netip.Addr, c condition) smtp.Target {
@@ -154,23 +171,9 @@ func (t *attempt) target(h mx.Host, ip netip.Addr, c condition) smtp.Target {
 	return target
 }
 
-func (t *attempt) transaction() *smtp.Transaction {
-	m := t.work.Message
-	tx := &smtp.Transaction{
-		From: m.Envelope.ReversePath, EnvID: m.Envelope.EnvID, Ret: m.Envelope.Ret,
-		SMTPUTF8: m.Envelope.SMTPUTF8, Size: m.Size, Open: t.content.outgoing,
-		Recipients: make([]smtp.Recipient, len(t.pending)),
-	}
-	for i, index := range t.pending {
-		r := m.Recipients[index]
-		tx.Recipients[i] = smtp.Recipient{Address: r.Address, Notify: r.Notify, Original: r.Original}
-	}
-	return tx
-}
-
 // note takes a host's words over as outcomes. What is not its last word on a
 // recipient is kept for the case that there is no other host.
-func (t *attempt) note(h mx.Host, c condition, report *smtp.Report) {
+func (t *attempt) note(h mx.Host, c condition, env envelope, report *smtp.Report) {
 	e := report.Err
 	if e == nil {
 		t.good = true
@@ -178,7 +181,7 @@ func (t *attempt) note(h mx.Host, c condition, report *smtp.Report) {
 		t.unreachable = t.unreachable || e.ConnectFailure()
 	}
 	final := e != nil && !e.NextHost() && !e.Temporary()
-	for i, index := range append([]int(nil), t.pending...) {
+	for i, index := range env.recipients {
 		o := outcome(index, h.Name, report.Results[i])
 		if o.Result == queue.Failed && c.relay && e != nil && e.Phase < smtp.PhaseMail {
 			// A relay of ours that does not talk to us is no reason to give mail up.

@@ -12,16 +12,25 @@ import (
 	"postrider/internal/address"
 )
 
+// format is the form in which a message is handed over.
+type format uint8
+
+const (
+	formatMbox    format = iota // From_ line, others quoted, and an empty line at the end
+	formatPipe                  // From_ line
+	formatMaildir               // neither
+)
+
 // bufferSize of reads and writes; a longer line is handled in parts.
 const bufferSize = 64 << 10
 
-// writeMessage writes one mbox entry: From_ line to empty line.
-func writeMessage(w io.Writer, env Envelope, now time.Time, body io.Reader) error {
+// writeMessage writes one message with what final delivery puts on top.
+func writeMessage(w io.Writer, f format, env Envelope, now time.Time, body io.Reader) error {
 	out := bufio.NewWriterSize(w, bufferSize)
-	if _, err := out.WriteString(preamble(env, now)); err != nil {
+	if _, err := out.WriteString(preamble(f, env, now)); err != nil {
 		return err
 	}
-	c := copier{out: out, lineStart: true, header: true}
+	c := copier{out: out, lineStart: true, header: true, mbox: f == formatMbox}
 	in := bufio.NewReaderSize(body, bufferSize)
 	for {
 		chunk, err := in.ReadSlice('\n')
@@ -38,15 +47,17 @@ func writeMessage(w io.Writer, env Envelope, now time.Time, body io.Reader) erro
 }
 
 // preamble is what final delivery puts on top.
-func preamble(env Envelope, now time.Time) string {
+func preamble(f format, env Envelope, now time.Time) string {
 	sender := "MAILER-DAEMON"
 	if !env.From.IsNull() {
 		sender = clean(env.From.String(), true)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "From %s %s\n", sender, now.Format(time.ANSIC))
+	if f != formatMaildir {
+		fmt.Fprintf(&b, "From %s %s\n", sender, now.Format(time.ANSIC))
+	}
 	fmt.Fprintf(&b, "Return-Path: <%s>\n", clean(env.From.String(), false))
-	if original := plainOriginal(env.Original); original != "" {
+	if original := env.original(); original != "" {
 		fmt.Fprintf(&b, "X-Original-To: %s\n", original)
 	}
 	fmt.Fprintf(&b, "Delivered-To: %s\n", deliveredTo(env.To))
@@ -73,9 +84,11 @@ func clean(s string, word bool) string {
 	}, s)
 }
 
-// copier copies a message, quoting what would look like the start of another.
+// copier copies a message, in an mbox quoting what would look like the start of
+// another.
 type copier struct {
 	out       *bufio.Writer
+	mbox      bool
 	lineStart bool // the next chunk begins a line
 	header    bool
 	drop      bool // within a field that is left out
@@ -89,7 +102,7 @@ func (c *copier) write(chunk []byte) error {
 	if c.lineStart {
 		c.classify(chunk)
 	}
-	quote := c.lineStart && !c.drop && bytes.HasPrefix(chunk, []byte("From "))
+	quote := c.mbox && c.lineStart && !c.drop && bytes.HasPrefix(chunk, []byte("From "))
 	c.lineStart = chunk[len(chunk)-1] == '\n'
 	if c.drop {
 		return nil
@@ -121,11 +134,14 @@ func (c *copier) classify(line []byte) {
 	}
 }
 
-// end closes the last line and adds the empty one.
+// end closes the last line and, in an mbox, adds the empty one.
 func (c *copier) end() error {
-	tail := "\n"
+	tail := ""
+	if c.mbox {
+		tail = "\n"
+	}
 	if !c.lineStart && !c.drop {
-		tail = "\n\n"
+		tail += "\n"
 	}
 	if _, err := c.out.WriteString(tail); err != nil {
 		return err

@@ -39,6 +39,8 @@ func help(job string, args []string) int {
 		return helpLock(args[0])
 	case "stall":
 		return helpStall(args[0])
+	case "act":
+		return helpAct()
 	case "deliver":
 		return helpDeliver(args)
 	}
@@ -182,7 +184,7 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 // options put the mailbox of alice, the only user, at dir/alice.
 func options(dir string, uid int) local.Options {
 	return local.Options{
-		Template: "mbox:" + dir + "/{user}",
+		Template: "mbox:" + dir + "/{user}", Delimiter: "+",
 		Lookup: func(name string) (*local.User, error) {
 			if name != "alice" {
 				return nil, nil

@@ -15,42 +15,52 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// spot is a file of the kind mbox: a user's mailbox, or one that an alias or a
+// .forward names.
+type spot struct {
+	path  string
+	owner *User // of a named file, whom we are
+	named bool
+}
+
 // mailbox is an open, checked file with both locks held.
 type mailbox struct {
-	path    string
+	spot
 	file    *os.File
 	created bool
-	lock    *dotLock
+	lock    *dotLock // nil where none can be made
 }
 
 // acquire opens and locks a mailbox, waiting for other programs to let go of it.
-func (m *Mailboxes) acquire(ctx context.Context, path string, u *User) (*mailbox, error) {
+func (m *Mailboxes) acquire(ctx context.Context, s spot) (*mailbox, error) {
 	deadline := time.NewTimer(m.lockTimeout)
 	defer deadline.Stop()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		box, err := m.try(path, u)
+		box, err := m.try(s)
 		if !errors.Is(err, errBusy) {
 			return box, err
 		}
 		select {
 		case <-time.After(pause):
 		case <-deadline.C:
-			return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s stayed locked for %v: %v", path, m.lockTimeout, err))
+			return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s stayed locked for %v: %v", s.path, m.lockTimeout, err))
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for mailbox %s: %w", path, ctx.Err())
+			return nil, fmt.Errorf("wait for mailbox %s: %w", s.path, ctx.Err())
 		}
 	}
 }
 
 // try takes both locks or neither, without waiting: whoever waits for the second
 // with the first in hand may wait for someone who does the reverse.
-func (m *Mailboxes) try(path string, u *User) (*mailbox, error) {
-	lock, err := takeDotLock(path, m.host, m.log)
-	if err != nil {
+func (m *Mailboxes) try(s spot) (*mailbox, error) {
+	lock, err := takeDotLock(s.path, m.host, m.log)
+	// Whoever may write to a named file need not be able to make others beside it.
+	optional := s.named && (errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS))
+	if err != nil && !optional {
 		return nil, err
 	}
-	box := &mailbox{path: path, lock: lock}
-	if err := m.open(box, u); err != nil {
+	box := &mailbox{spot: s, lock: lock}
+	if err := m.open(box); err != nil {
 		box.release(m.log)
 		return nil, err
 	}
@@ -58,12 +68,12 @@ func (m *Mailboxes) try(path string, u *User) (*mailbox, error) {
 }
 
 // open opens the file, makes sure that it is what it should be, and locks it.
-func (m *Mailboxes) open(box *mailbox, u *User) error {
+func (m *Mailboxes) open(box *mailbox) error {
 	const flags = os.O_RDWR | os.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK
 	var err error
 	box.file, err = os.OpenFile(box.path, flags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = m.create(box, flags, u)
+		err = m.create(box, flags)
 	}
 	switch {
 	case errors.Is(err, unix.ELOOP):
@@ -73,10 +83,10 @@ func (m *Mailboxes) open(box *mailbox, u *User) error {
 	case err != nil:
 		return fmt.Errorf("open mailbox: %w", err)
 	}
-	if err := m.give(box, u); err != nil {
+	if err := m.give(box); err != nil {
 		return err
 	}
-	opened, err := box.check(u)
+	opened, err := box.check()
 	if err != nil {
 		return err
 	}
@@ -96,7 +106,8 @@ func (m *Mailboxes) open(box *mailbox, u *User) error {
 }
 
 // create makes the user's first mailbox, if the file will be the user's.
-func (m *Mailboxes) create(box *mailbox, flags int, u *User) error {
+func (m *Mailboxes) create(box *mailbox, flags int) error {
+	u := box.owner
 	if euid := os.Geteuid(); euid != 0 && euid != u.UID {
 		return temporary("4.3.0", fmt.Sprintf("mailbox %s does not exist and only root can make one for %s: create it, owned by %s, group mail, mode 0660, or run local delivery as root", box.path, u.Name, u.Name))
 	}
@@ -108,7 +119,8 @@ func (m *Mailboxes) create(box *mailbox, flags int, u *User) error {
 
 // give makes the user the owner of a file that root created, now or in a
 // delivery that was cut short: then it is still empty.
-func (m *Mailboxes) give(box *mailbox, u *User) error {
+func (m *Mailboxes) give(box *mailbox) error {
+	u := box.owner
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -132,7 +144,8 @@ func (m *Mailboxes) give(box *mailbox, u *User) error {
 
 // check refuses a file that would take the message elsewhere. The message waits:
 // nothing is lost while an administrator looks.
-func (box *mailbox) check(u *User) (fs.FileInfo, error) {
+func (box *mailbox) check() (fs.FileInfo, error) {
+	u := box.owner
 	fi, err := box.file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("stat mailbox: %w", err)
@@ -142,7 +155,9 @@ func (box *mailbox) check(u *User) (fs.FileInfo, error) {
 		return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s is not a regular file", box.path))
 	case linkCount(fi) > 1:
 		return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s has %d names (hard links): remove the others", box.path, linkCount(fi)))
-	case ownerOf(fi) != u.UID:
+	case box.named && fi.Mode()&0o111 != 0:
+		return nil, temporary("4.2.0", fmt.Sprintf("file %s is a program (mode %#o): will not append to it", box.path, fi.Mode().Perm()))
+	case !box.named && ownerOf(fi) != u.UID:
 		return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s belongs to uid %d, not to %s (uid %d): chown it", box.path, ownerOf(fi), u.Name, u.UID))
 	}
 	return fi, nil
@@ -196,11 +211,7 @@ func (box *mailbox) sync() error {
 	if err := box.file.Sync(); err != nil || !box.created {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(box.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncDir(filepath.Dir(box.path))
 }
 
 // release closes the file, which ends the fcntl lock, and lets go of the dot lock.
@@ -208,6 +219,9 @@ func (box *mailbox) release(log *slog.Logger) {
 	if box.file != nil {
 		// What matters was synced; a late error of close changes nothing.
 		_ = box.file.Close()
+	}
+	if box.lock == nil {
+		return
 	}
 	if err := box.lock.release(); err != nil {
 		log.Warn("release mailbox lock", "path", box.path, "err", err)

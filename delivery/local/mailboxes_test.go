@@ -134,21 +134,40 @@ func TestRecipients(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	for template, words := range map[string]string{
-		"maildir:/x/{user}":    "mbox:PATH",
-		"lmtp:unix:/x":         "mbox:PATH",
-		"pipe:cat":             "mbox:PATH",
-		"":                     "mbox:PATH",
-		"mbox:{user}":          "must begin with",
-		"mbox:/x/{usr}":        `"{usr}"`,
-		"mbox:/x/{user":        `"{user"`,
-		"mbox:/var/mail/all":   "share one file",
-		"mbox:/x/{user}{home}": "only begin",
-		"mbox:/x/{user}/":      "name a file",
+		"mmdf:/x/{user}":              "mbox:PATH",
+		"off:":                        "mbox:PATH",
+		"":                            "mbox:PATH",
+		"mbox:{user}":                 "must begin with",
+		"maildir:{user}":              "must begin with",
+		"mbox:/x/{usr}":               `"{usr}"`,
+		"mbox:/x/{user}/{extension}":  `"{extension}"`,
+		"mbox:/x/{user":               `"{user"`,
+		"mbox:/var/mail/all":          "share one file",
+		"mbox:/x/{user}{home}":        "only begin",
+		"mbox:/x/{user}/":             "name a file",
+		"pipe:":                       "takes a shell",
+		"pipe:/bin/cat > /tmp/x":      "takes a shell",
+		"pipe:/bin/cat \"$USER\"":     "takes a shell",
+		"pipe:procmail -d {user}":     "absolute",
+		"pipe:/bin/cat {usr}":         `"{usr}"`,
+		"pipe:/bin/cat '{user' 'x }'": `"{user' 'x }"`,
 	} {
 		if _, err := local.New(local.Options{Template: template}); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%q: %v; want %q", template, err, words)
 		}
 	}
+	for forward, words := range map[string]string{
+		".forward":          "must begin with",
+		"/etc/forward":      "share one file",
+		"{home}/{domain}":   `"{domain}"`,
+		"/x/{user}/{home}/": "only begin",
+	} {
+		if _, err := local.New(local.Options{Template: "off", Forward: forward}); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%q: %v; want %q", forward, err, words)
+		}
+	}
+	lmtp := newMailboxes(t, local.Options{Template: "lmtp:unix:/run/dovecot/lmtp"})
+	want(t, lmtp.Deliver(t.Context(), envelope(), text("")), queue.Temporary, "4.3.5", "LMTP")
 	off := newMailboxes(t, local.Options{Template: "off"})
 	want(t, off.Deliver(t.Context(), envelope(), text("")), queue.Failed, "5.7.1", "local delivery is off")
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"errors"
-	"io/fs"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,8 +37,6 @@ func outcomeOf(err error) Outcome {
 	case errors.Is(err, unix.ENOSPC):
 		o.Status = "4.3.1"
 		o.Text = "no space for mailboxes: " + o.Text
-	case errors.Is(err, fs.ErrPermission):
-		o.Text += "; run local delivery as root, or let its user belong to group mail with the mail directory root:mail mode 2775 and mailboxes mode 0660"
 	}
 	return o
 }

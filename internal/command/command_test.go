@@ -16,6 +16,14 @@ import (
 	"postrider/queue/boltstore"
 )
 
+// The test binary is also the program that a daemon starts as its helper.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "local-helper" {
+		os.Exit(command.Run("test", os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
 // host is a configured host without a daemon.
 type host struct {
 	dir, config string

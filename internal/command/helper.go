@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postrider/internal/daemon"
 	"postrider/internal/mailboxd"
 	"postrider/internal/sysexits"
 )
@@ -50,7 +51,7 @@ func (a *app) helperSettings() (mailboxd.Settings, error) {
 	if err != nil {
 		return mailboxd.Settings{}, err
 	}
-	return mailboxd.Settings{Template: c.Local.Mailbox, Hostname: c.Hostname, Spool: c.Spool}, nil
+	return daemon.HelperSettings(c), nil
 }
 
 // helperArguments start the helper with the configuration that we use.

@@ -80,7 +80,8 @@ func (a *app) root() *cobra.Command {
 	root := newGroup("postrider", "Deliver mail that programs on this host hand to sendmail")
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentFlags().StringVarP(&a.configPath, "config", "C", "", "configuration `file` (default "+config.DefaultPath+")")
-	root.AddCommand(a.daemonCommand(), a.queueCommand(), a.mailqCommand(), a.configCommand(), a.versionCommand(), a.helperCommand())
+	root.AddCommand(a.daemonCommand(), a.queueCommand(), a.mailqCommand(), a.configCommand(), a.versionCommand(), a.helperCommand(), a.routeCommand())
+	root.AddCommand(a.userCommand())
 	return root
 }
 

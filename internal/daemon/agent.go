@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"postrider/delivery"
+	"postrider/delivery/lmtp"
 	"postrider/delivery/smtp"
 	"postrider/internal/config"
 	"postrider/mx"
@@ -50,14 +52,26 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	o := delivery.Options{
+		Messages: d.store, Router: d.router, Resolver: resolver, Mailboxes: mailboxes,
+		Expander: newExpander(cfg, cfg.Routes(), mailboxes),
+		Hostname: cfg.Hostname, Port: uint16(cfg.Delivery.Port), Bind: bindAddresses(cfg), RootCAs: roots,
+		MessagesPerConnection: cfg.Delivery.MessagesPerConnection, Logger: d.logger,
+	}
+	if o.Masquerade, err = cfg.Masquerades(); err != nil {
+		return err
+	}
+	if store, ok := strings.CutPrefix(cfg.Local.Mailbox, "lmtp:"); ok {
+		if o.StoreAddress, err = lmtp.ParseTarget(store); err != nil {
+			return fmt.Errorf("local.mailbox: %w", err)
+		}
+		o.MailStore = &lmtp.Client{Hostname: cfg.Hostname, Logger: d.logger}
+	}
 	if a.client == nil {
 		a.client = smtp.New(smtp.Options{Logger: d.logger})
 	}
-	a.current.Store(delivery.New(delivery.Options{
-		Bodies: d.store, Router: d.router, Resolver: resolver, Client: a.client, Mailboxes: mailboxes,
-		Hostname: cfg.Hostname, Port: uint16(cfg.Delivery.Port), Bind: bindAddresses(cfg), RootCAs: roots,
-		MessagesPerConnection: cfg.Delivery.MessagesPerConnection, Logger: d.logger,
-	}))
+	o.Client = a.client
+	a.current.Store(delivery.New(o))
 	return nil
 }
 

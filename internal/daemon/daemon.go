@@ -20,6 +20,7 @@ import (
 	"postrider/internal/bounce"
 	"postrider/internal/config"
 	"postrider/internal/control"
+	"postrider/internal/logins"
 	"postrider/internal/mailboxd"
 	"postrider/internal/maildrop"
 	"postrider/internal/smtpd"
@@ -91,7 +92,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.leaveRoot(ctx); err != nil {
 		return err
 	}
-	if err := checkSecrets(cfg); err != nil {
+	if err := errors.Join(checkSecrets(cfg), checkKey(cfg)); err != nil {
 		return &ConfigError{err}
 	}
 	if d.store, err = openSpool(ctx, cfg, d.logger); err != nil {
@@ -127,6 +128,9 @@ type daemon struct {
 	scheduler *schedule.Scheduler
 	intake    *submission.Intake
 	server    *smtpd.Server
+	// certificate is that of the listeners, if there is one, and logins who may log in.
+	certificate *smtpd.Certificate
+	logins      *logins.Book
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -163,21 +167,23 @@ func (d *daemon) build() error {
 		Store: d.store, Router: d.router, Hostname: cfg.Hostname, Origin: cfg.Origin, LocalDomains: cfg.LocalDomains,
 		MaxSize: int64(cfg.Submission.MaxMessageSize), MaxRecipients: cfg.Submission.MaxRecipients,
 		Lifetime: cfg.Retry.Lifetime.D(), BounceLifetime: cfg.Retry.BounceLifetime.D(), DelayNotice: cfg.Retry.DelayNotice.D(),
-		Logger: d.logger,
+		TrustedNetworks: cfg.Submission.Trusted(), Senders: cfg.Senders(), Logger: d.logger,
 	})
+	if err := d.openLogins(); err != nil {
+		return &ConfigError{err}
+	}
 	d.server = smtpd.New(smtpd.Options{
 		Intake: d.intake, Hostname: cfg.Hostname, MaxSize: int64(cfg.Submission.MaxMessageSize),
-		MaxRecipients: cfg.Submission.MaxRecipients, MaxConnections: maxSessions, MaxPerClient: maxSessionsPerClient,
+		MaxRecipients: cfg.Submission.MaxRecipients, TLS: d.serverTLS(), Logins: d.logins,
+		MaxConnections: cfg.Submission.MaxConnections, MaxPerClient: cfg.Submission.MaxConnectionsPerClient,
+		MaxLocalConnections: maxLocalSessions, MaxPerUser: cfg.Submission.MaxConnectionsPerUser,
 		CommandName: commandName, Logger: d.logger,
 	})
 	return nil
 }
 
-// How many sessions are held at once, by all and by one network client.
-const (
-	maxSessions          = 1000
-	maxSessionsPerClient = 50
-)
+// maxLocalSessions are held at once over the submission socket.
+const maxLocalSessions = 1000
 
 func postmaster(cfg *config.Config) address.Address {
 	a, err := address.Parse(cfg.Local.Postmaster)
@@ -244,8 +250,8 @@ func reason(ctx context.Context) string {
 // start opens the doors.
 func (d *daemon) start(ctx, controlCtx context.Context, run func(string, func() error)) {
 	run("submission socket", func() error { return d.server.ServeUnix(ctx, d.doors.submit) })
-	for _, l := range d.doors.smtp {
-		run("listener "+l.Addr().String(), func() error { return d.server.ServeTCP(ctx, l) })
+	for _, l := range d.doors.network {
+		run("listener "+l.Addr().String(), func() error { return d.server.ServeTCP(ctx, l.Listener, l.service) })
 	}
 	drop := maildrop.Reader{Dir: d.config.Maildrop(), Quarantine: d.config.Quarantine(), Accept: d.acceptDrop, Logger: d.logger}
 	run("maildrop", func() error { drop.Run(ctx); return nil })
@@ -255,8 +261,8 @@ func (d *daemon) start(ctx, controlCtx context.Context, run func(string, func() 
 
 func (d *daemon) ready() {
 	systemd.SdNotify(false, systemd.SdNotifyReady)
-	addresses := make([]string, 0, len(d.doors.smtp))
-	for _, l := range d.doors.smtp {
+	addresses := make([]string, 0, len(d.doors.network))
+	for _, l := range d.doors.network {
 		addresses = append(addresses, l.Addr().String())
 	}
 	d.logger.Info("ready", "version", d.options.Version, "hostname", d.config.Hostname, "spool", d.config.Spool, "listen", strings.Join(addresses, " "))

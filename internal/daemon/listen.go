@@ -9,28 +9,37 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"postrider/internal/config"
+	"postrider/internal/smtpd"
 )
 
 // listeners are the doors of the daemon.
 type listeners struct {
 	given           map[string][]net.Listener
 	submit, control *net.UnixListener
-	smtp            []net.Listener
+	network         []door
 }
 
-// takeOver takes over what systemd hands us, by name: "submit", "control", "smtp".
-// What it does not hand over is opened later.
+// door is a TCP listener with what it offers.
+type door struct {
+	net.Listener
+	service smtpd.Service
+}
+
+// takeOver takes over what systemd hands us, by name: "submit", "control", and for
+// TCP "smtp", "submission" and "submissions". What it does not hand over is opened
+// later.
 func takeOver() (*listeners, error) {
 	given, err := activation.ListenersWithNames()
 	if err != nil {
 		return nil, fmt.Errorf("take over sockets from the service manager: %w", err)
 	}
-	return &listeners{given: given, smtp: given["smtp"]}, nil
+	return &listeners{given: given}, nil
 }
 
 // open opens all that is not open yet.
@@ -44,18 +53,92 @@ func (l *listeners) open(ctx context.Context, c *config.Config) (err error) {
 	return l.openTCP(ctx, c)
 }
 
-// openTCP opens the network's doors, which may take root's rights.
+// openTCP opens the network's doors, which may take root's rights. An entry of
+// submission.listen that a socket handed over stands for is not opened: one with
+// its port, or one with the name of its service.
 func (l *listeners) openTCP(ctx context.Context, c *config.Config) error {
-	if len(l.smtp) > 0 {
-		return nil
+	if len(l.network) > 0 {
+		return nil // before root's rights were left
 	}
-	for _, address := range c.Submission.Listen {
-		var lc net.ListenConfig
-		tcp, err := lc.Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("submission.listen %q: %w%s", address, err, listenRemedy(err))
+	entries, err := entriesOf(c)
+	if err != nil {
+		return err
+	}
+	l.network = givenDoors(l.given, entries)
+	given := l.network
+	for _, e := range entries {
+		if slices.ContainsFunc(given, func(d door) bool { return d.service == e.service || d.port() == e.address.Port() }) {
+			continue
 		}
-		l.smtp = append(l.smtp, tcp)
+		var lc net.ListenConfig
+		tcp, err := lc.Listen(ctx, "tcp", e.address.String())
+		if err != nil {
+			return fmt.Errorf("submission.listen %q: %w%s", e.address, err, listenRemedy(err))
+		}
+		l.network = append(l.network, door{tcp, e.service})
+	}
+	return checkServices(c, l.network)
+}
+
+// entry is one of submission.listen.
+type entry struct {
+	address netip.AddrPort
+	service smtpd.Service
+}
+
+func entriesOf(c *config.Config) ([]entry, error) {
+	var list []entry
+	for _, text := range c.Submission.Listen {
+		parsed, err := config.ParseListener(text)
+		if err != nil {
+			return nil, fmt.Errorf("submission.listen: %w", err)
+		}
+		e := entry{address: parsed.Address, service: smtpd.Relay}
+		switch parsed.Service {
+		case config.ServeSubmission:
+			e.service = smtpd.Submission
+		case config.ServeSubmissions:
+			e.service = smtpd.Submissions
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// givenDoors are the TCP sockets that were handed over. What a socket offers says
+// the entry with its port; if there is none, its name.
+func givenDoors(given map[string][]net.Listener, entries []entry) []door {
+	var doors []door
+	for _, named := range [...]struct {
+		name    string
+		service smtpd.Service
+	}{{"smtp", smtpd.Relay}, {"submission", smtpd.Submission}, {"submissions", smtpd.Submissions}} {
+		for _, listener := range given[named.name] {
+			d := door{listener, named.service}
+			if i := slices.IndexFunc(entries, func(e entry) bool { return e.address.Port() == d.port() }); i >= 0 {
+				d.service = entries[i].service
+			}
+			doors = append(doors, d)
+		}
+	}
+	return doors
+}
+
+// port is zero for what is no TCP socket.
+func (d door) port() uint16 {
+	if a, ok := d.Addr().(*net.TCPAddr); ok {
+		return a.AddrPort().Port()
+	}
+	return 0
+}
+
+// checkServices refuses a submission service without a certificate, which a socket
+// can ask for that the configuration does not know.
+func checkServices(c *config.Config, doors []door) error {
+	for _, d := range doors {
+		if d.service != smtpd.Relay && c.Submission.CertificateFile == "" {
+			return &ConfigError{fmt.Errorf("the service manager handed over %s for submission, which needs TLS; set submission.certificate_file and submission.key_file", d.Addr())}
+		}
 	}
 	return nil
 }
@@ -110,7 +193,7 @@ func unixListener(given []net.Listener, path string) (*net.UnixListener, error) 
 // addresses are those that mail loops would come back to.
 func (l *listeners) addresses() []netip.AddrPort {
 	var list []netip.AddrPort
-	for _, s := range l.smtp {
+	for _, s := range l.network {
 		if a, ok := s.Addr().(*net.TCPAddr); ok {
 			list = append(list, a.AddrPort())
 		}
@@ -119,7 +202,7 @@ func (l *listeners) addresses() []netip.AddrPort {
 }
 
 func (l *listeners) close() {
-	for _, s := range l.smtp {
+	for _, s := range l.network {
 		s.Close()
 	}
 	if l.submit != nil {

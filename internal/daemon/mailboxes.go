@@ -2,59 +2,70 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"postrider/delivery/local"
 	"postrider/internal/config"
 	"postrider/internal/mailboxd"
 )
 
-// mailboxes are this host's: those that we may write ourselves, and those that
-// the helper writes for us.
+// mailboxes are this host's: what we may do ourselves, and what the helper does
+// for us.
 type mailboxes struct {
 	own    *local.Mailboxes
 	helper *mailboxd.Client
 }
 
+// HelperSettings are what the local delivery helper takes from a configuration.
+func HelperSettings(cfg *config.Config) mailboxd.Settings {
+	return mailboxd.Settings{
+		Template: cfg.Local.Mailbox, Hostname: cfg.Hostname, Forward: cfg.Local.Forward, Delimiter: cfg.Local.Delimiter,
+		DefaultUser: cfg.Local.DefaultUser, CommandTimeout: cfg.Local.CommandTimeout.D(), Spool: cfg.Spool,
+	}
+}
+
 func (d *daemon) newMailboxes(cfg *config.Config) (*mailboxes, error) {
-	own, err := local.New(local.Options{Template: cfg.Local.Mailbox, Hostname: cfg.Hostname, Logger: d.logger})
+	options := HelperSettings(cfg).Options()
+	options.Logger, options.Environment = d.logger, local.Locale()
+	own, err := local.New(options)
 	if err != nil {
-		return nil, fmt.Errorf("local.mailbox: %w", err)
+		return nil, fmt.Errorf("local: %w", err)
 	}
 	m := &mailboxes{own: own, helper: mailboxd.NewClient(cfg.LocalSocket())}
 	if d.helper != nil {
 		m.helper = &mailboxd.Client{Dial: d.helper.Dial}
 	}
+	m.helper.CommandTimeout = cfg.Local.CommandTimeout.D()
 	return m, nil
 }
 
 // Deliver implements delivery.Mailboxes.
 func (m *mailboxes) Deliver(ctx context.Context, e local.Envelope, open func() (io.ReadCloser, error)) local.Outcome {
-	if m.mayWrite(e) {
+	if m.ours(m.own.Plan(e)) {
 		return m.own.Deliver(ctx, e, open)
 	}
 	return m.helper.Deliver(ctx, e, open)
 }
 
-// mayWrite tells whether we can deliver ourselves: as root, to a mailbox that is
-// writable for us in a directory that is, too, or to nobody.
-func (m *mailboxes) mayWrite(e local.Envelope) bool {
-	if os.Geteuid() == 0 {
-		return true
+// Forward implements delivery.Mailboxes.
+func (m *mailboxes) Forward(ctx context.Context, user string) local.Outcome {
+	if m.ours(m.own.PlanForward(user)) {
+		return m.own.Forward(ctx, user)
 	}
-	box, refused := m.own.Find(e.To)
-	if refused != nil {
-		return true
+	return m.helper.Forward(ctx, user)
+}
+
+// Include reads a file of addresses as a user.
+func (m *mailboxes) Include(ctx context.Context, user, path string) local.Outcome {
+	if m.ours(m.own.PlanInclude(user, path)) {
+		return m.own.Include(ctx, user, path)
 	}
-	if unix.Access(filepath.Dir(box.Path), unix.W_OK) != nil {
-		return false
-	}
-	err := unix.Access(box.Path, unix.R_OK|unix.W_OK)
-	return err == nil || errors.Is(err, unix.ENOENT) && box.Owner.UID == os.Geteuid()
+	return m.helper.Include(ctx, user, path)
+}
+
+// ours tells whether we can do it: there is nothing to be done, or we have the
+// right to.
+func (m *mailboxes) ours(j local.Job, answer *local.Outcome) bool {
+	return answer != nil || m.own.Able(j)
 }

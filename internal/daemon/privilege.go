@@ -17,11 +17,15 @@ import (
 // leaveRoot makes a daemon that was started as root become the owner of the
 // spool, once it has what only root gets: the ports below 1024, the directory of
 // the sockets, and the helper for local delivery. Where the spool is root's own,
-// or does not exist yet, it stays root.
+// or does not exist yet, it stays root, and has the helper become the users whose
+// files and commands it keeps its hands off.
 func (d *daemon) leaveRoot(ctx context.Context) error {
-	uid, gid, err := ownerOf(d.config.Spool)
-	if os.Geteuid() != 0 || errors.Is(err, fs.ErrNotExist) || err == nil && uid == 0 {
+	if os.Geteuid() != 0 {
 		return nil
+	}
+	uid, gid, err := ownerOf(d.config.Spool)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && uid == 0 {
+		return d.startHelper()
 	}
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -36,7 +40,7 @@ func (d *daemon) leaveRoot(ctx context.Context) error {
 	if err := makeRunDir(d.config.RunDir, uid, gid); err != nil {
 		return fmt.Errorf("run_dir: %w", err)
 	}
-	if d.helper, err = mailboxd.Start(d.options.Helper, d.options.Stderr); err != nil {
+	if err := d.startHelper(); err != nil {
 		return err
 	}
 	if err := become(uid, gid, groups); err != nil {
@@ -44,6 +48,15 @@ func (d *daemon) leaveRoot(ctx context.Context) error {
 	}
 	d.logger.Info("left root's rights", "uid", uid, "gid", gid)
 	return nil
+}
+
+// startHelper starts the helper for local delivery, if we know how to.
+func (d *daemon) startHelper() (err error) {
+	if d.options.Helper == nil {
+		return nil
+	}
+	d.helper, err = mailboxd.Start(d.options.Helper, d.options.Stderr)
+	return err
 }
 
 // closeHelper ends the helper that leaveRoot started.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"slices"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -19,7 +20,7 @@ func (d *daemon) reload() {
 	defer systemd.SdNotify(false, systemd.SdNotifyReady)
 	cfg, err := d.options.Load()
 	if err == nil {
-		err = checkSecrets(cfg)
+		err = errors.Join(checkSecrets(cfg), checkKey(cfg))
 	}
 	if err == nil {
 		err = d.agent.replace(d, cfg)
@@ -28,7 +29,13 @@ func (d *daemon) reload() {
 		d.logger.Error("reload failed, the old configuration stays in effect", "error", err)
 		return
 	}
+	if d.certificate != nil {
+		if err := d.certificate.Reload(); err != nil {
+			d.logger.Error("certificate not renewed, the old one stays in use", "error", err)
+		}
+	}
 	d.router.current.Store(cfg.Routes())
+	d.intake.SetSenders(cfg.Senders())
 	d.scheduler.Reconfigure(schedule.Limits{
 		MaxConnections: cfg.Delivery.MaxConnections, MaxPerSite: cfg.Delivery.MaxConnectionsPerDestination, Retry: backoff(cfg),
 	})
@@ -42,7 +49,8 @@ func (d *daemon) reload() {
 // needRestart lists keys with a new value that only a start applies.
 func needRestart(old, cfg *config.Config) []string {
 	fixed := []string{"hostname", "origin", "local_domains", "spool", "run_dir", "submission.listen", "submission.max_message_size",
-		"submission.max_recipients", "retry.lifetime", "retry.bounce_lifetime", "retry.delay_notice", "local.postmaster", "history.keep", "log.format"}
+		"submission.max_recipients", "submission.certificate_file", "submission.key_file", "submission.users", "submission.trusted_networks",
+		"submission.max_connections", "submission.max_connections_per_client", "submission.max_connections_per_user", "retry.lifetime", "retry.bounce_lifetime", "retry.delay_notice", "local.postmaster", "history.keep", "log.format"}
 	before := map[string]string{}
 	for _, k := range old.Keys() {
 		before[k.Name] = k.Value()

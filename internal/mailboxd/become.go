@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+	"time"
 
 	"postrider/delivery/local"
 )
@@ -18,27 +19,24 @@ import (
 // Arguments with which this program is the process that delivers.
 var deliverArguments = [...]string{"local-helper", "--deliver"}
 
-// job is what the process that delivers is told on its standard input.
-type job struct {
-	Envelope local.Envelope
-	Owner    local.User
-	Settings Settings
-}
-
 // process is a delivery under way.
 type process struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 }
 
-// become starts a process that is the mailbox's owner and has the connection.
-func become(box local.Mailbox, j job, conn *net.UnixConn, stderr io.Writer) (*process, error) {
-	groups, err := groupsOf(box.Owner)
+// spare is what a process may take beyond the time in which its job must be done,
+// before it is ended.
+const spare = 15 * time.Second
+
+// become starts a process that is the user whose job it is and has the connection.
+func become(j job, gid int, conn *net.UnixConn, stderr io.Writer) (*process, error) {
+	groups, err := groupsOf(j.Owner)
 	if err != nil {
 		return nil, err
 	}
 	var input bytes.Buffer
-	if err := writeFrame(&input, j); err != nil {
+	if err := writeFrame(&input, j, maxJob); err != nil {
 		return nil, err
 	}
 	file, err := conn.File()
@@ -47,13 +45,13 @@ func become(box local.Mailbox, j job, conn *net.UnixConn, stderr io.Writer) (*pr
 	}
 	defer file.Close()
 	// A delivery under way may end when the helper is told to stop.
-	ctx, cancel := context.WithTimeout(context.Background(), deliveryTime)
+	ctx, cancel := context.WithTimeout(context.Background(), j.Limit+spare)
 	cmd := exec.CommandContext(ctx, self, deliverArguments[:]...)
 	cmd.Args[0] = "postrider"
 	cmd.Env, cmd.Dir = []string{}, "/"
 	cmd.Stdin, cmd.Stderr, cmd.ExtraFiles = &input, stderr, []*os.File{file}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
-		Uid: uint32(box.Owner.UID), Gid: uint32(box.Group), Groups: groups,
+		Uid: uint32(j.Owner.UID), Gid: uint32(gid), Groups: groups,
 	}}
 	if err := cmd.Start(); err != nil {
 		cancel()

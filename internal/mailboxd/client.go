@@ -15,15 +15,17 @@ import (
 	"postrider/queue"
 )
 
-// patience is how long a client waits for the outcome: longer than a delivery may
-// take, so that the helper has the last word.
-const patience = deliveryTime + 30*time.Second
+// patience is how long a client waits for the outcome beyond the time of commands:
+// longer than a helper may take, so that it has the last word.
+const patience = 7 * time.Minute
 
 // Client has the helper deliver. It implements delivery.Mailboxes and is safe for
 // concurrent use.
 type Client struct {
 	// Dial connects to the helper. Its error tells the administrator what to do.
 	Dial func(ctx context.Context) (net.Conn, error)
+	// CommandTimeout is how long the helper lets a command run.
+	CommandTimeout time.Duration
 }
 
 // NewClient makes a Client of a helper that listens on a socket.
@@ -41,6 +43,21 @@ func NewClient(socket string) *Client {
 // Deliver has one message delivered. Whatever goes wrong between here and the
 // recipient's mailbox is queue.Temporary: the message waits.
 func (c *Client) Deliver(ctx context.Context, e local.Envelope, open func() (io.ReadCloser, error)) local.Outcome {
+	return c.ask(ctx, request{Kind: kindDeliver, Envelope: e}, open)
+}
+
+// Forward has somebody look whether a user has a .forward, as local.Mailboxes does.
+func (c *Client) Forward(ctx context.Context, user string) local.Outcome {
+	return c.ask(ctx, request{Kind: kindForward, User: user}, nil)
+}
+
+// Include has a file of addresses read as a user, as local.Mailboxes does.
+func (c *Client) Include(ctx context.Context, user, path string) local.Outcome {
+	return c.ask(ctx, request{Kind: kindInclude, User: user, Path: path}, nil)
+}
+
+// ask sends a request, with a message if open is not nil.
+func (c *Client) ask(ctx context.Context, req request, open func() (io.ReadCloser, error)) local.Outcome {
 	conn, err := c.Dial(ctx)
 	if err != nil {
 		return temporary("4.3.5", err)
@@ -48,7 +65,7 @@ func (c *Client) Deliver(ctx context.Context, e local.Envelope, open func() (io.
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	outcome, err := request(conn, e, open)
+	outcome, err := c.exchange(conn, req, open)
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return temporary("4.3.0", fmt.Errorf("local delivery: %w", ctx.Err()))
@@ -62,21 +79,24 @@ func temporary(status string, err error) local.Outcome {
 	return local.Outcome{Result: queue.Temporary, Status: status, Text: strings.Join(strings.Fields(err.Error()), " ")}
 }
 
-// request sends a request and takes the answer.
-func request(conn net.Conn, e local.Envelope, open func() (io.ReadCloser, error)) (local.Outcome, error) {
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+// exchange sends a request and takes the answer.
+func (c *Client) exchange(conn net.Conn, req request, open func() (io.ReadCloser, error)) (local.Outcome, error) {
+	if err := conn.SetDeadline(time.Now().Add(patience + c.CommandTimeout)); err != nil {
 		return local.Outcome{}, fmt.Errorf("local delivery helper: %w", err)
 	}
-	if err := writeFrame(conn, e); err != nil {
+	if err := writeFrame(conn, req, maxRequest); err != nil {
 		return local.Outcome{}, brokeOff(err)
 	}
-	sent := sendMessage(conn, open)
+	var sent error
+	if open != nil {
+		sent = sendMessage(conn, open)
+	}
 	var ours *spoolError
 	if errors.As(sent, &ours) {
 		return local.Outcome{}, ours
 	}
 	// A helper that knows the outcome early reads no further: it has answered then.
-	outcome, err := readAnswer(conn)
+	outcome, err := readAnswer(conn, req.Kind)
 	if err != nil {
 		return outcome, brokeOff(err)
 	}

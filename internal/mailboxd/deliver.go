@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http/httputil"
 	"os"
 	"time"
@@ -14,19 +15,32 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/delivery/local"
+	"postrider/queue"
 )
 
-// Deliver is the whole life of the process that has become the recipient: it is
-// told on stdin whose mail it is, takes the message from the connection at file
-// descriptor 3, delivers it, and answers with the outcome.
+// job is what the process that has become a user is told on its standard input.
+type job struct {
+	Request  request
+	Owner    local.User
+	Settings Settings
+	// Environment of commands beside their own variables.
+	Environment []string
+	// Limit bounds the time of all.
+	Limit time.Duration
+}
+
+// Deliver is the whole life of the process that has become a user: it is told on
+// stdin what to do, takes the message from the connection at file descriptor 3,
+// delivers it, and answers with the outcome.
 func Deliver(ctx context.Context, stdin io.Reader, logger *slog.Logger) error {
 	// The user must not look into a process that may have a group the user lacks.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep debuggers out: %w", err)
 	}
+	unix.Umask(0o077)
 	var j job
-	if err := readFrame(stdin, &j); err != nil {
-		return fmt.Errorf("read what to deliver: %w", err)
+	if err := readFrame(stdin, &j, maxJob); err != nil {
+		return fmt.Errorf("read what to do: %w", err)
 	}
 	if uid := os.Getuid(); uid != j.Owner.UID || uid != os.Geteuid() {
 		return fmt.Errorf("uid is %d, not that of %s (%d)", uid, j.Owner.Name, j.Owner.UID)
@@ -36,21 +50,37 @@ func Deliver(ctx context.Context, stdin io.Reader, logger *slog.Logger) error {
 		return fmt.Errorf("take over connection: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(deliveryTime)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(j.Limit)); err != nil {
 		return err
 	}
-	mailboxes, err := local.New(local.Options{
-		Template: j.Settings.Template, Hostname: j.Settings.Hostname, Logger: logger,
-		Lookup: func(string) (*local.User, error) { return &j.Owner, nil },
-	})
+	options := j.Settings.Options()
+	options.Logger, options.Environment = logger, j.Environment
+	options.Lookup = func(string) (*local.User, error) { return &j.Owner, nil }
+	mailboxes, err := local.New(options)
 	if err != nil {
 		return err
 	}
-	message := &twice{source: httputil.NewChunkedReader(conn)}
-	if err := writeAnswer(conn, mailboxes.Deliver(ctx, j.Envelope, message.open)); err != nil {
+	if err := writeAnswer(conn, j.do(ctx, mailboxes, conn)); err != nil {
 		return fmt.Errorf("tell the outcome: %w", err)
 	}
 	return nil
+}
+
+// do does what was asked for.
+func (j job) do(ctx context.Context, mailboxes *local.Mailboxes, conn net.Conn) local.Outcome {
+	switch j.Request.Kind {
+	case kindForward:
+		return mailboxes.Forward(ctx, j.Request.User)
+	case kindInclude:
+		return mailboxes.Include(ctx, j.Request.User, j.Request.Path)
+	}
+	message := &twice{source: httputil.NewChunkedReader(conn)}
+	o := mailboxes.Deliver(ctx, j.Request.Envelope, message.open)
+	if o.Result == queue.Delivered {
+		// What a command did not care to read: the client expects that all is taken.
+		_, _ = io.Copy(io.Discard, message.source)
+	}
+	return o
 }
 
 // twice lets a stream be read two times, the first time in part: what was read

@@ -7,29 +7,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"unicode/utf8"
 
 	"postrider/delivery/local"
 	"postrider/queue"
 )
 
-// maxFrame bounds a frame: an envelope has three addresses of some 300 bytes each.
-const maxFrame = 16 << 10
-
-// maxText bounds the words of an answer, so that it fits a frame however much of
-// it JSON escapes.
-const maxText = 2 << 10
+const (
+	// maxRequest bounds a request: a command line, and the addresses that led to it
+	// of some 300 bytes each.
+	maxRequest = 64 << 10
+	// maxJob bounds what a process is told: a request, and what we add to it.
+	maxJob = 2 * maxRequest
+	// maxAnswer bounds an answer: a file of addresses of 1 MiB in base64.
+	maxAnswer = 3 << 19
+	// maxText bounds the words of an answer.
+	maxText = 4 << 10
+)
 
 var errMalformed = errors.New("malformed")
 
+// What can be asked for.
+const (
+	kindDeliver = "deliver"
+	kindForward = "forward"
+	kindInclude = "include"
+)
+
+// request is what a client asks for. The message follows a delivery.
+type request struct {
+	Kind     string
+	Envelope local.Envelope `json:",omitzero"`
+	// User whose .forward is read, or as whom the file at Path is.
+	User string `json:",omitempty"`
+	Path string `json:",omitempty"`
+}
+
+// String says for the log what was asked for.
+func (r request) String() string {
+	switch r.Kind {
+	case kindDeliver:
+		return "delivery to " + r.Envelope.To.String()
+	case kindForward:
+		return "forward file of " + r.User
+	}
+	return "include file " + r.Path
+}
+
+// check refuses what no client sends.
+func (r request) check() error {
+	switch {
+	case r.Kind == kindDeliver && r.Envelope.To.Local == "":
+		return fmt.Errorf("%w: no recipient", errMalformed)
+	case r.Kind == kindDeliver && r.Envelope.Target.Kind > queue.TargetCommand:
+		return fmt.Errorf("%w: target of kind %d", errMalformed, r.Envelope.Target.Kind)
+	case r.Kind == kindForward && r.User == "":
+		return fmt.Errorf("%w: no user", errMalformed)
+	case r.Kind == kindInclude && !filepath.IsAbs(r.Path):
+		return fmt.Errorf("%w: path %q", errMalformed, r.Path)
+	case r.Kind != kindDeliver && r.Kind != kindForward && r.Kind != kindInclude:
+		return fmt.Errorf("%w: request of kind %q", errMalformed, r.Kind)
+	}
+	return nil
+}
+
+// answer is an outcome on its way. Forward is any bytes, which JSON strings are not.
+type answer struct {
+	Result       queue.Result
+	Status, Text string
+	Forward      []byte `json:",omitempty"`
+}
+
 // writeFrame sends a value as JSON after its length in four bytes.
-func writeFrame(w io.Writer, v any) error {
+func writeFrame(w io.Writer, v any, limit int) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if len(text) > maxFrame {
-		return fmt.Errorf("%d bytes, at most %d fit: %w", len(text), maxFrame, errMalformed)
+	if len(text) > limit {
+		return fmt.Errorf("%d bytes, at most %d fit: %w", len(text), limit, errMalformed)
 	}
 	// One write: a frame arrives whole or not at all.
 	_, err = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...))
@@ -37,14 +94,14 @@ func writeFrame(w io.Writer, v any) error {
 }
 
 // readFrame takes a frame, and not a byte that follows it.
-func readFrame(r io.Reader, v any) error {
+func readFrame(r io.Reader, v any, limit int) error {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return err
 	}
 	n := binary.BigEndian.Uint32(head[:])
-	if n > maxFrame {
-		return fmt.Errorf("%d bytes announced, at most %d are taken: %w", n, maxFrame, errMalformed)
+	if int64(n) > int64(limit) {
+		return fmt.Errorf("%d bytes announced, at most %d are taken: %w", n, limit, errMalformed)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(r, text); err != nil {
@@ -61,16 +118,12 @@ func readFrame(r io.Reader, v any) error {
 	return nil
 }
 
-// readRequest takes an envelope.
-func readRequest(r io.Reader) (local.Envelope, error) {
-	var e local.Envelope
-	if err := readFrame(r, &e); err != nil {
-		return e, err
+func readRequest(r io.Reader) (request, error) {
+	var req request
+	if err := readFrame(r, &req, maxRequest); err != nil {
+		return req, err
 	}
-	if e.To.Local == "" {
-		return e, fmt.Errorf("%w: no recipient", errMalformed)
-	}
-	return e, nil
+	return req, req.check()
 }
 
 func writeAnswer(w io.Writer, o local.Outcome) error {
@@ -78,18 +131,26 @@ func writeAnswer(w io.Writer, o local.Outcome) error {
 		_, size := utf8.DecodeLastRuneInString(o.Text)
 		o.Text = o.Text[:len(o.Text)-size]
 	}
-	return writeFrame(w, o)
+	return writeFrame(w, answer{Result: o.Result, Status: o.Status, Text: o.Text, Forward: []byte(o.Forward)}, maxAnswer)
 }
 
-// readAnswer takes an outcome, and none that package local does not give.
-func readAnswer(r io.Reader) (local.Outcome, error) {
-	var o local.Outcome
-	if err := readFrame(r, &o); err != nil {
-		return o, err
+// readAnswer takes an outcome, and none that package local does not give to such
+// a request.
+func readAnswer(r io.Reader, kind string) (local.Outcome, error) {
+	var a answer
+	if err := readFrame(r, &a, maxAnswer); err != nil {
+		return local.Outcome{}, err
 	}
-	class, known := map[queue.Result]byte{queue.Temporary: '4', queue.Delivered: '2', queue.Failed: '5'}[o.Result]
-	if !known || o.Status == "" || o.Status[0] != class {
-		return o, fmt.Errorf("%w: %v with status %q", errMalformed, o.Result, o.Status)
+	o := local.Outcome{Result: a.Result, Status: a.Status, Text: a.Text, Forward: string(a.Forward)}
+	if a.Result == queue.Pending && kind == kindForward {
+		return o, nil
+	}
+	class, known := map[queue.Result]byte{queue.Temporary: '4', queue.Failed: '5', queue.Expanded: '2', queue.Delivered: '2'}[a.Result]
+	if a.Result == queue.Delivered && kind != kindDeliver {
+		known = false
+	}
+	if !known || a.Status == "" || a.Status[0] != class {
+		return o, fmt.Errorf("%w: %v with status %q", errMalformed, a.Result, a.Status)
 	}
 	return o, nil
 }

@@ -141,7 +141,7 @@ func newDirectories(t *testing.T) *host {
 func newServer(dir string, log io.Writer) *mailboxd.Server {
 	return &mailboxd.Server{
 		Load: func() (mailboxd.Settings, error) {
-			return mailboxd.Settings{Template: "mbox:" + dir + "/mail/{user}", Hostname: "host.example.com", Spool: dir + "/spool"}, nil
+			return mailboxd.Settings{Template: "mbox:" + dir + "/mail/{user}", Delimiter: "+", Hostname: "host.example.com", Spool: dir + "/spool"}, nil
 		},
 		Stderr: log, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}

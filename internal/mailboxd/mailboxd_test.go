@@ -117,18 +117,24 @@ func TestForeignUserIsRefused(t *testing.T) {
 func TestMalformedRequests(t *testing.T) {
 	h := newHost(t)
 	frame := func(s string) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...) }
+	const good = `{"Kind":"deliver","Envelope":{"To":{"local":"games"}}}`
 	tests := map[string]struct {
 		send  []byte
 		words string
 	}{
 		"nothing":       {nil, "EOF"},
 		"not a length":  {[]byte("GET / HTTP/1.1\r\n\r\n"), "announced"},
-		"cut off":       {frame(`{"To":{"local":"games"}}`)[:12], "EOF"},
+		"cut off":       {frame(good)[:12], "EOF"},
 		"not JSON":      {frame("To: games"), "malformed"},
-		"unknown field": {frame(`{"To":{"local":"games"},"User":"root"}`), "malformed"},
-		"two values":    {frame(`{"To":{"local":"games"}}{}`), "more than one"},
-		"no recipient":  {frame(`{}`), "no recipient"},
-		"wrong type":    {frame(`{"To":"games"}`), "malformed"},
+		"unknown field": {frame(`{"Kind":"deliver","Uid":0}`), "malformed"},
+		"two values":    {frame(good + "{}"), "more than one"},
+		"no kind":       {frame(`{}`), "of kind"},
+		"other kind":    {frame(`{"Kind":"remove","Path":"/x"}`), "of kind"},
+		"no recipient":  {frame(`{"Kind":"deliver"}`), "no recipient"},
+		"wrong type":    {frame(`{"Kind":"deliver","Envelope":{"To":"games"}}`), "malformed"},
+		"other target":  {frame(`{"Kind":"deliver","Envelope":{"To":{"local":"games"},"Target":{"Kind":9}}}`), "target"},
+		"nobody's":      {frame(`{"Kind":"forward"}`), "no user"},
+		"relative":      {frame(`{"Kind":"include","User":"games","Path":"x"}`), "path"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

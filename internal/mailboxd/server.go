@@ -19,23 +19,15 @@ import (
 )
 
 const (
-	// deliveryTime bounds one delivery, the wait for locks included.
-	deliveryTime = 5 * time.Minute
-	// turnTime bounds the wait for another delivery to the same user.
+	// turnTime bounds the wait for other deliveries to the same user.
 	turnTime = 30 * time.Second
-	// requestTime bounds the wait for an envelope.
+	// maxCommands of one user run at once.
+	maxCommands = 8
+	// requestTime bounds the wait for a request.
 	requestTime = 10 * time.Second
 	// maxConnections served at once; others wait to be accepted.
 	maxConnections = 64
 )
-
-// Settings are what a Server takes from the configuration.
-type Settings struct {
-	// Template of mailboxes and Hostname, as in local.Options.
-	Template, Hostname string
-	// Spool is the directory whose owner may ask for deliveries.
-	Spool string
-}
 
 // Server is the helper. Its fields are set before Serve and not changed after.
 type Server struct {
@@ -120,57 +112,68 @@ func (s *Server) session(ctx context.Context, c net.Conn) {
 	if err == nil {
 		err = checkPeer(conn, settings.Spool)
 	}
-	var env local.Envelope
+	var req request
 	if err == nil {
-		env, err = s.receive(conn)
+		req, err = s.receive(conn)
 	}
 	if err != nil {
 		s.Logger.Warn("request not served", "error", err)
 		return
 	}
-	refused, err := s.deliver(ctx, settings, env, conn)
-	if err == nil && refused != nil {
-		err = writeAnswer(conn, *refused)
+	known, err := s.serve(ctx, settings, req, conn)
+	if err == nil && known != nil {
+		err = writeAnswer(conn, *known)
 	}
 	if err != nil {
-		s.Logger.Warn("delivery broke off", "to", env.To.String(), "error", err)
+		s.Logger.Warn("request broke off", "request", req.String(), "error", err)
 	}
 }
 
-func (s *Server) receive(conn net.Conn) (local.Envelope, error) {
+func (s *Server) receive(conn net.Conn) (request, error) {
 	if err := conn.SetDeadline(time.Now().Add(requestTime)); err != nil {
-		return local.Envelope{}, err
+		return request{}, err
 	}
-	env, err := readRequest(conn)
+	req, err := readRequest(conn)
 	if err != nil {
-		return env, fmt.Errorf("read request: %w", err)
+		return req, fmt.Errorf("read request: %w", err)
 	}
-	return env, conn.SetDeadline(time.Time{})
+	return req, conn.SetDeadline(time.Time{})
 }
 
-// deliver gives an outcome only if no process was started that gives its own.
-func (s *Server) deliver(ctx context.Context, settings Settings, env local.Envelope, conn *net.UnixConn) (*local.Outcome, error) {
-	mailboxes, err := local.New(local.Options{Template: settings.Template, Hostname: settings.Hostname})
+// serve gives an outcome only if no process was started that gives its own.
+func (s *Server) serve(ctx context.Context, settings Settings, req request, conn *net.UnixConn) (*local.Outcome, error) {
+	mailboxes, err := local.New(settings.Options())
 	if err != nil {
 		o := temporary("4.3.5", fmt.Errorf("local.mailbox: %w", err))
 		return &o, nil
 	}
-	box, refused := mailboxes.Find(env.To)
-	if refused != nil {
-		return refused, nil
+	plan, known := planOf(mailboxes, req)
+	if known != nil {
+		return known, nil
 	}
-	leave, err := s.turns.enter(ctx, box.Owner.UID)
+	leave, err := s.turns.enter(ctx, turn{plan.Owner.UID, plan.Command})
 	if err != nil {
-		o := temporary("4.3.2", fmt.Errorf("mailbox %s: %w", box.Path, err))
+		o := temporary("4.3.2", fmt.Errorf("deliveries to user %s: %w", plan.Owner.Name, err))
 		return &o, nil
 	}
 	defer leave()
-	p, err := become(box, job{Envelope: env, Owner: box.Owner, Settings: settings}, conn, s.Stderr)
+	p, err := become(job{Request: req, Owner: plan.Owner, Settings: settings, Environment: local.Locale(), Limit: plan.Limit}, plan.Group, conn, s.Stderr)
 	if err != nil {
-		o := temporary("4.3.0", fmt.Errorf("deliver as user %s: %w", box.Owner.Name, err))
+		o := temporary("4.3.0", fmt.Errorf("become user %s: %w", plan.Owner.Name, err))
 		return &o, nil
 	}
 	return nil, p.wait()
+}
+
+// planOf says who has to do what is asked for, or answers it.
+func planOf(mailboxes *local.Mailboxes, req request) (local.Job, *local.Outcome) {
+	switch req.Kind {
+	case kindForward:
+		return mailboxes.PlanForward(req.User)
+	case kindInclude:
+		return mailboxes.PlanInclude(req.User, req.Path)
+	}
+	return mailboxes.Plan(req.Envelope)
 }
 
 // checkPeer asks the kernel who made the connection.
@@ -190,37 +193,4 @@ func checkPeer(conn *net.UnixConn, spool string) error {
 		return fmt.Errorf("uid %d, pid %d is not the daemon: it does not own %s", cred.Uid, cred.Pid, spool)
 	}
 	return nil
-}
-
-// turns makes the deliveries for one user follow each other: they would wait for
-// each other's locks, and a user who stops them holds up no other.
-type turns struct {
-	mu   sync.Mutex
-	free map[int]chan struct{} // by uid; has room while nobody delivers
-}
-
-func (t *turns) enter(ctx context.Context, uid int) (leave func(), err error) {
-	turn := t.of(uid)
-	timer := time.NewTimer(turnTime)
-	defer timer.Stop()
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-timer.C:
-		return nil, fmt.Errorf("another delivery was still under way after %v", turnTime)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (t *turns) of(uid int) chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.free == nil {
-		t.free = make(map[int]chan struct{})
-	}
-	if t.free[uid] == nil {
-		t.free[uid] = make(chan struct{}, 1)
-	}
-	return t.free[uid]
 }

@@ -11,9 +11,13 @@ const (
 	// maxLine bounds a command line. RFC 3461 §4 wants at least 1036 bytes, for
 	// addresses and their DSN parameters.
 	maxLine = 4096
-	// maxRefused is the number of commands the guard itself refuses before it
-	// gives the client up.
-	maxRefused = 20
+	// maxRefused is the number of commands that are refused before the client is
+	// given up, and maxRejected the same of recipients: who asks for more is looking
+	// for addresses.
+	maxRefused  = 20
+	maxRejected = 100
+	// maxMessages over one connection; hosts that may relay are not counted.
+	maxMessages = 1000
 	// maxORCPT is the longest ORCPT parameter (RFC 3461 §4.2).
 	maxORCPT = 500
 )
@@ -33,6 +37,10 @@ func (g *guard) command(raw []byte) error {
 		// A browser or proxy was made to talk to us; its body would be full of
 		// commands of somebody else's choice.
 		return g.die("421 4.7.0 This is not an HTTP server", nil)
+	case len(line) >= 8 && strings.EqualFold(line[:8], "STARTTLS"):
+		return g.startTLS(line)
+	case g.verb == "AUTH":
+		return g.authCommand(line)
 	case g.verb == "HELP":
 		g.say("214 2.0.0 See RFC 5321 and the documentation of postrider")
 		return nil
@@ -65,12 +73,24 @@ func isForeign(line string) bool {
 	return false
 }
 
-// mailCommand greets in the name of a local program that did not.
+// mailCommand greets in the name of a local program that did not, and turns away
+// who has to do something else first.
 func (g *guard) mailCommand(line string) error {
 	if g.peer.local && !g.greeted {
 		g.held, g.verb, g.swallow, g.greeted = line, "HELO", true, true
 		g.forward("HELO localhost")
 		return nil
+	}
+	login := g.peer.service.needsLogin()
+	switch {
+	case login && !g.peer.tls:
+		return g.refuse("530 5.7.0 Must issue a STARTTLS command first") // RFC 3207 §4
+	case login && g.user == "":
+		return g.refuse("530 5.7.0 Authentication required") // RFC 4954 §6
+	case !g.greeted:
+		return g.refuse("503 5.5.1 Please introduce yourself first")
+	case !g.peer.local && !g.peer.trusted && g.messages >= maxMessages:
+		return g.die("421 4.7.0 Too many messages over one connection, connect again", nil)
 	}
 	return g.pathCommand(line, "FROM:", false)
 }

@@ -11,8 +11,11 @@
 //     a chunk. It alone decides where a body ends, mends what the engine cannot
 //     take, keeps the time limits, and ends the connection where going on could
 //     turn the rest of a body into commands. Of a body sent with DATA the engine
-//     sees only the end: the session reads it from the guard.
-//  3. The session collects the envelope and passes the message on to the intake.
+//     sees only the end: the session reads it from the guard. TLS comes below it, so
+//     that it answers STARTTLS itself and nothing said before counts after.
+//  3. On a submission service the client logs in, under TLS and by a mechanism of
+//     package logins' hashes, before it may begin a message.
+//  4. The session collects the envelope and passes the message on to the intake.
 //     The reply to the final dot is given when the message is durable.
 //
 // The package keeps no mail and makes no rules: those are package submission's.

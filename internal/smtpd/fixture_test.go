@@ -42,6 +42,7 @@ type settings struct {
 	wrap   func(queue.Store) queue.Store
 	// listener wraps the TCP listener.
 	listener func(net.Listener) net.Listener
+	service  smtpd.Service
 }
 
 func start(t testing.TB, set func(*settings)) *fixture {
@@ -67,11 +68,11 @@ func start(t testing.TB, set func(*settings)) *fixture {
 	o.intake.MaxSize, o.intake.MaxRecipients = o.smtpd.MaxSize, o.smtpd.MaxRecipients
 	o.smtpd.Intake = submission.New(o.intake)
 	f := &fixture{t: t, store: bolt, server: smtpd.New(o.smtpd)}
-	f.listen(o.listener)
+	f.listen(o.listener, o.service)
 	return f
 }
 
-func (f *fixture) listen(wrap func(net.Listener) net.Listener) {
+func (f *fixture) listen(wrap func(net.Listener) net.Listener, service smtpd.Service) {
 	f.t.Helper()
 	// The path of a socket is short; that of the test's directory may not be.
 	dir, err := os.MkdirTemp("", "smtpd")
@@ -91,7 +92,7 @@ func (f *fixture) listen(wrap func(net.Listener) net.Listener) {
 	f.tcp = tcp.Addr().String()
 	served := make(chan error, 2)
 	go func() { served <- f.server.ServeUnix(context.Background(), unix) }()
-	go func() { served <- f.server.ServeTCP(context.Background(), wrap(tcp)) }()
+	go func() { served <- f.server.ServeTCP(context.Background(), wrap(tcp), service) }()
 	f.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

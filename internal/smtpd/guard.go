@@ -18,6 +18,7 @@ const (
 	inCommand phase = iota
 	inBody          // after DATA and 354
 	inChunk         // after BDAT
+	inAuth          // after AUTH and 334
 )
 
 const (
@@ -41,6 +42,8 @@ const (
 // cut by any.
 type guard struct {
 	net.Conn
+	// raw is the connection below TLS. It stays the same, so that others may use it.
+	raw     net.Conn
 	srv     *Server
 	peer    *peer
 	admit   *admission
@@ -68,9 +71,14 @@ type guard struct {
 	swallow  bool   // the next reply is for us
 	greeted  bool
 	extended bool   // greeted with EHLO
+	user     string // logged in as
 	orcpt    string // of the RCPT command being answered, if the engine did not see it
-	refused  int
 
+	// What counts against the client, and the last word for one that went too far.
+	refused, rejected, failedLogins, messages int
+	doom                                      string
+
+	begun    bool   // the first command is waited for
 	reply    []byte // the beginning of a line that came in parts
 	replying bool   // a multi-line reply is under way
 	dead     bool   // nothing more is said
@@ -112,6 +120,12 @@ func (g *guard) fill() error {
 	if err := g.open(); err != nil {
 		return err
 	}
+	if !g.begun {
+		g.begun = true
+		if err := g.begin(); err != nil {
+			return err
+		}
+	}
 	switch g.phase {
 	case inBody:
 		_, err := g.bodyPart(g.mem.scratch[:])
@@ -133,7 +147,25 @@ func (g *guard) fill() error {
 	}
 	line := g.in[:end+1]
 	g.in = g.in[end+1:]
+	if g.phase == inAuth {
+		g.phase = inCommand
+		g.forward(string(bytes.TrimRight(line, "\r\n")))
+		return nil
+	}
 	return g.command(line)
+}
+
+// begin does what comes before the first command.
+func (g *guard) begin() error {
+	if g.peer.service == Submissions {
+		return g.secure()
+	}
+	if !g.peer.local && !g.peer.trusted && spokeFirst(g.raw) {
+		// Who does not wait for the greeting sends what somebody else chose.
+		g.mem.out = g.mem.out[:0]
+		return g.die("554 5.5.1 You spoke before the greeting", nil)
+	}
+	return nil
 }
 
 // open fails if the connection is closed or is to be.
@@ -143,6 +175,9 @@ func (g *guard) open() error {
 	}
 	if g.closing.Load() {
 		return g.die("421 4.3.2 "+g.srv.opts.Hostname+" is shutting down", errShutdown)
+	}
+	if g.doom != "" {
+		return g.die(g.doom, nil)
 	}
 	return nil
 }
@@ -166,10 +201,9 @@ func (g *guard) chunkDone() { g.phase, g.final = inCommand, g.chunkLast }
 // one piece (RFC 2920 §3.2).
 func (g *guard) receive() error {
 	timeout := g.srv.opts.CommandTimeout
-	if g.phase != inCommand {
+	if g.phase == inBody || g.phase == inChunk {
 		timeout = g.srv.opts.DataTimeout
 	}
-	// Before the flush, for that may have to read: a TLS handshake.
 	g.Conn.SetReadDeadline(time.Now().Add(timeout))
 	if g.closing.Load() { // interrupt came before the deadline was set
 		return nil
@@ -216,7 +250,7 @@ func (g *guard) die(lastWord string, cause error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	g.err = net.ErrClosed
-	if lastWord != "" {
+	if lastWord != "" && !g.speaksTLS() {
 		g.say(lastWord)
 		if g.flush() == nil {
 			g.linger()
@@ -267,8 +301,8 @@ func (g *guard) Close() error {
 // come in whole.
 func (g *guard) interrupt() {
 	g.closing.Store(true)
-	g.Conn.SetReadDeadline(time.Now())
+	g.raw.SetReadDeadline(time.Now())
 }
 
 // cut ends the connection at once.
-func (g *guard) cut() { g.Conn.Close() }
+func (g *guard) cut() { g.raw.Close() }

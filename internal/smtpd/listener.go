@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// admission counts the connections of one listener.
+// admission counts the connections of listeners that share their limits.
 type admission struct {
 	max, perClient int
 
@@ -42,8 +42,9 @@ func (a *admission) leave(p *peer) {
 // listener puts a guard before each connection it admits.
 type listener struct {
 	net.Listener
-	srv   *Server
-	admit *admission
+	srv     *Server
+	admit   *admission
+	service Service
 }
 
 // Accept implements net.Listener for the engine.
@@ -73,14 +74,16 @@ func (l *listener) describe(c net.Conn) (*peer, error) {
 	if u, ok := c.(*net.UnixConn); ok {
 		return socketPeer(u, l.srv.opts.CommandName)
 	}
-	return networkPeer(c), nil
+	p := networkPeer(c, l.service)
+	p.trusted = l.srv.opts.Intake.MayRelay(p.origin)
+	return p, nil
 }
 
 // turnAway says one line that fits any fresh socket's buffer, and never waits.
 func (l *listener) turnAway(c net.Conn, p *peer, refusal string) {
 	defer c.Close()
 	l.srv.opts.Logger.Warn("connection refused", "client", p.String(), "reply", refusal)
-	if p.tls {
+	if p.service == Submissions { // a line in clear text would say nothing
 		return
 	}
 	c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))

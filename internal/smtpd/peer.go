@@ -1,9 +1,9 @@
 package smtpd
 
 import (
-	"crypto/tls"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"postrider/internal/peercred"
@@ -18,14 +18,20 @@ type peer struct {
 	local bool
 	// loopback is a network client on this host.
 	loopback bool
-	// tls says that the connection is encrypted.
-	tls bool
+	// trusted may send mail to anywhere without a login.
+	trusted bool
+	service Service
+	// tls says that the connection is encrypted, and cipher how.
+	tls    bool
+	cipher string
 	// key is what connections are counted by.
 	key string
 }
 
-// exempt reports whether the peer is free of the limit for one client.
-func (p *peer) exempt() bool { return p.loopback || p.local && p.origin.UID == 0 }
+// exempt reports whether the peer is free of the limit for one client or user.
+func (p *peer) exempt() bool {
+	return p.loopback || p.local && (p.origin.UID == 0 || p.origin.UID == os.Geteuid())
+}
 
 // String names the peer in logs.
 func (p *peer) String() string {
@@ -50,10 +56,9 @@ func socketPeer(c *net.UnixConn, commandName func(int) string) (*peer, error) {
 }
 
 // networkPeer describes a TCP client.
-func networkPeer(c net.Conn) *peer {
+func networkPeer(c net.Conn, service Service) *peer {
 	client := c.RemoteAddr().String()
-	p := &peer{key: client, origin: queue.Origin{Via: queue.ViaSMTP, UID: queue.NoUID, Client: client}}
-	_, p.tls = c.(*tls.Conn)
+	p := &peer{key: client, service: service, origin: queue.Origin{Via: queue.ViaSMTP, UID: queue.NoUID, Client: client}}
 	addr, err := netip.ParseAddrPort(client)
 	if err != nil {
 		return p

@@ -57,7 +57,10 @@ func (g *guard) noteReply(line string, last bool) {
 		return
 	}
 	good := strings.HasPrefix(line, "250")
+	g.count(line)
 	switch {
+	case g.verb == "AUTH" && strings.HasPrefix(line, "334"):
+		g.phase = inAuth
 	case strings.HasPrefix(line, "354"):
 		g.phase, g.body, g.bodyBytes = inBody, body{lenient: g.peer.local}, 0
 	case g.verb == "BDAT":
@@ -70,6 +73,28 @@ func (g *guard) noteReply(line string, last bool) {
 		// not meet the next message.
 		if g.chunked {
 			g.err = net.ErrClosed
+		}
+	}
+}
+
+// count keeps account of what a network client may do only so often.
+func (g *guard) count(line string) {
+	switch {
+	case g.peer.local:
+	case g.final && strings.HasPrefix(line, "250"):
+		g.messages++
+	case line[0] != '5':
+	case g.verb == "AUTH" && strings.HasPrefix(line, "535"):
+		if g.failedLogins++; g.failedLogins >= maxFailedLogins {
+			g.doom = "421 4.7.0 Too many failed logins"
+		}
+	case g.verb == "RCPT":
+		if g.rejected++; g.rejected > maxRejected {
+			g.doom = "421 4.7.0 Too many rejected recipients"
+		}
+	default:
+		if g.refused++; g.refused > maxRefused {
+			g.doom = "421 4.7.0 Too many errors"
 		}
 	}
 }
@@ -87,10 +112,27 @@ func (g *guard) mend(line string, first bool) string {
 		return "250 2.1.0 Ok\r\n"
 	case g.verb == "RCPT" && strings.HasPrefix(line, "250 "):
 		return "250 2.1.5 Ok\r\n"
+	case g.verb == "AUTH":
+		return mendAuth(line)
+	case strings.HasPrefix(line, "501 5.5.2 Bad command"):
+		return "500" + line[3:] // RFC 5321 §4.2.4
 	case strings.HasPrefix(line, "502 5.5.1") && g.isMailCommand():
 		return "503" + line[3:] // RFC 5321 §4.2.4: the command is known, its place is wrong
 	case (strings.HasPrefix(line, "500 5.5.4") || strings.HasPrefix(line, "504 5.5.4")) && g.isMailCommand():
 		return "555" + line[3:] // RFC 5321 §4.1.1.11
+	}
+	return line
+}
+
+// mendAuth gives the replies to AUTH the codes of RFC 4954 §4 and §6.
+func mendAuth(line string) string {
+	switch {
+	case strings.HasPrefix(line, "235 2.0.0"):
+		return "235 2.7.0" + line[9:]
+	case strings.HasPrefix(line, "502 5.5.4"):
+		return "501" + line[3:]
+	case strings.HasPrefix(line, "454 4.7.0 Invalid base64"):
+		return "501 5.5.2" + line[9:]
 	}
 	return line
 }
@@ -107,8 +149,11 @@ func (g *guard) isMailCommand() bool {
 // exactly the greatest size as too large.
 func (g *guard) limits() string {
 	var s string
+	if g.offersTLS() {
+		s = "250-STARTTLS\r\n"
+	}
 	if n := g.srv.opts.MaxRecipients; n > 0 && !g.peer.local {
-		s = fmt.Sprintf("250-LIMITS RCPTMAX=%d\r\n", n) // RFC 9422
+		s += fmt.Sprintf("250-LIMITS RCPTMAX=%d\r\n", n) // RFC 9422
 	}
 	if g.srv.opts.MaxSize > 0 {
 		return s + fmt.Sprintf("250 SIZE %d\r\n", g.srv.opts.MaxSize)

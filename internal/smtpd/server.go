@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +18,13 @@ type Server struct {
 	opts    Options
 	origin  string
 	engine  *smtp.Server
+	tls     *tls.Config
 	buffers sync.Pool // of *buffers
+	// Who may connect to the TCP listeners and to the submission socket.
+	network, local admission
+	// stopping ends when Shutdown begins.
+	stopping context.Context
+	stop     context.CancelFunc
 	// life ends when Shutdown gives up waiting.
 	life context.Context
 	end  context.CancelFunc
@@ -45,7 +52,14 @@ func New(o Options) *Server {
 		idle:      make(chan struct{}),
 	}
 	s.buffers.New = func() any { return &buffers{out: make([]byte, 0, 512)} }
+	s.network = admission{max: o.MaxConnections, perClient: o.MaxPerClient, byClient: map[string]int{}}
+	s.local = admission{max: o.MaxLocalConnections, perClient: o.MaxPerUser, byClient: map[string]int{}}
+	if o.TLS != nil {
+		s.tls = o.TLS.Clone()
+		s.tls.MinVersion = max(s.tls.MinVersion, tls.VersionTLS12)
+	}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.stopping, s.stop = context.WithCancel(s.life)
 	s.engine = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.engine.Domain = o.Hostname
 	s.engine.EnableSMTPUTF8 = true
@@ -53,6 +67,8 @@ func New(o Options) *Server {
 	// Sizes, line lengths and time limits are the guard's: the engine's own ones
 	// leave a connection open when it no longer knows where the next command is.
 	s.engine.MaxLineLength = 0
+	// TLS is the guard's, too, and so is the question whether AUTH may come.
+	s.engine.AllowInsecureAuth = true
 	s.engine.ErrorLog = engineLog{s.opts.Logger}
 	return s
 }
@@ -60,22 +76,21 @@ func New(o Options) *Server {
 // ServeUnix takes mail from the programs of this host until ctx is done or
 // Shutdown is called; it returns nil then. It closes l.
 func (s *Server) ServeUnix(ctx context.Context, l *net.UnixListener) error {
-	limit := s.opts.MaxPerClient
-	if limit > 0 {
-		limit = max(limit, s.opts.MaxConnections/2)
-	} else {
-		limit = s.opts.MaxConnections / 2
+	return s.serve(ctx, &listener{Listener: l, srv: s, admit: &s.local})
+}
+
+// ServeTCP offers a service over the network until ctx is done or Shutdown is
+// called; it returns nil then. It closes l. A submission service needs Options.TLS
+// and Options.Logins.
+func (s *Server) ServeTCP(ctx context.Context, l net.Listener, service Service) error {
+	if service.needsLogin() && (s.tls == nil || s.opts.Logins == nil) {
+		l.Close()
+		return fmt.Errorf("listener %s: a submission service needs a certificate and a file of logins", l.Addr())
 	}
-	return s.serve(ctx, l, limit)
+	return s.serve(ctx, &listener{Listener: l, srv: s, admit: &s.network, service: service})
 }
 
-// ServeTCP takes mail over the network until ctx is done or Shutdown is called; it
-// returns nil then. It closes l. Connections of a TLS listener are recorded as such.
-func (s *Server) ServeTCP(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, s.opts.MaxPerClient)
-}
-
-func (s *Server) serve(ctx context.Context, l net.Listener, perClient int) error {
+func (s *Server) serve(ctx context.Context, l *listener) error {
 	defer l.Close()
 	if !s.addListener(l) {
 		return nil
@@ -85,8 +100,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, perClient int) error
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 
-	admit := &admission{max: s.opts.MaxConnections, perClient: perClient, byClient: map[string]int{}}
-	err := s.engine.Serve(&listener{Listener: l, srv: s, admit: admit})
+	err := s.engine.Serve(l)
 	if err == nil || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -121,7 +135,7 @@ func (s *Server) join(c net.Conn, p *peer, a *admission) *guard {
 	}
 	mem := s.buffers.Get().(*buffers)
 	mem.out = mem.out[:0]
-	g := &guard{Conn: c, srv: s, peer: p, admit: a, mem: mem}
+	g := &guard{Conn: c, raw: c, srv: s, peer: p, admit: a, mem: mem}
 	s.guards[g] = struct{}{}
 	return g
 }
@@ -163,6 +177,7 @@ func (s *Server) beginShutdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
+	s.stop()
 	for l := range s.listeners {
 		l.Close()
 	}

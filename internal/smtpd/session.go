@@ -57,9 +57,10 @@ func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	sub := &submission.Submission{}
 	sub.Origin = s.guard.peer.origin
 	if !s.guard.peer.local {
-		sub.Origin.Hello = s.conn.Hostname()
+		sub.Origin.Hello, sub.Origin.User = s.conn.Hostname(), s.guard.user
+		sub.Fixup = s.guard.user != "" // RFC 6409 §8
 	}
-	sub.Protocol = submission.Protocol{ESMTP: s.guard.extended, TLS: s.guard.peer.tls, UTF8: o.UTF8}
+	sub.Protocol = submission.Protocol{ESMTP: s.guard.extended, TLS: s.guard.peer.tls, UTF8: o.UTF8, Cipher: s.guard.peer.cipher}
 	s.identify(sub)
 	if err := envelopeOptions(&sub.Envelope, o); err != nil {
 		return err

@@ -115,7 +115,7 @@ func TestShutdownGivesUp(t *testing.T) {
 
 func TestConnectionLimits(t *testing.T) {
 	f := start(t, func(s *settings) {
-		s.smtpd.MaxConnections = 2
+		s.smtpd.MaxConnections, s.smtpd.MaxLocalConnections = 2, 2
 		s.listener = func(l net.Listener) net.Listener { return remoteListener{l} }
 		s.smtpd.MaxPerClient = 1
 	})

@@ -12,7 +12,8 @@ import (
 // tells it from all others; it is an earlier one's if the same uid has handed in
 // that SubmissionID before. Every error is an *Error, and leaves nothing behind.
 func (in *Intake) Accept(ctx context.Context, s *Submission) (queue.ID, error) {
-	if err := in.CheckSender(s.Origin, s.Envelope.ReversePath); err != nil {
+	path, rule, err := in.Sender(s.Origin, s.Envelope.ReversePath)
+	if err != nil {
 		return 0, err
 	}
 	rcpts, err := in.recipients(s)
@@ -32,9 +33,9 @@ func (in *Intake) Accept(ctx context.Context, s *Submission) (queue.ID, error) {
 		Arrival:      in.o.Now(),
 		SubmissionID: s.SubmissionID,
 	}
-	m.Envelope.ReversePath = in.complete(m.Envelope.ReversePath)
+	m.Envelope.ReversePath = path
 
-	tooManyHops, err := in.write(draft, s, m)
+	tooManyHops, err := in.write(draft, s, m, rule)
 	if err != nil {
 		return 0, err
 	}
@@ -94,5 +95,6 @@ func (in *Intake) log(ctx context.Context, m *queue.Message) {
 		slog.String("message_id", m.MessageID),
 		slog.String("via", string(m.Origin.Via)),
 		slog.Int("uid", m.Origin.UID),
+		slog.String("login", m.Origin.User),
 		slog.String("client", m.Origin.Client))
 }

@@ -5,10 +5,12 @@
 //
 //  1. The envelope: bare addresses are completed, recipients named twice become
 //     one, and those that may not be written to from there are refused.
-//  2. The message streams through the header fix-up into a draft in the store,
+//  2. Who hands it in is told by the kernel or by a login. If a sender rule names
+//     them, the reverse-path is that rule's or one it allows, and so is From.
+//  3. The message streams through the header fix-up into a draft in the store,
 //     under a Received field that names the uid or the client it came from.
-//  3. Size and number of hops are judged before anything is accepted.
-//  4. The draft is committed, each recipient with the destination that the
+//  4. Size and number of hops are judged before anything is accepted.
+//  5. The draft is committed, each recipient with the destination that the
 //     router gives it. From then on the message is ours; before, nothing is kept.
 //
 // Refusals are values of type [*Error], which carry the words of SMTP and of the

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postrider/internal/address"
 	"postrider/internal/message"
 	"postrider/internal/sysexits"
+	"postrider/policy"
 	"postrider/queue"
 )
 
@@ -37,6 +39,8 @@ type Options struct {
 	Origin string
 	// LocalDomains are those that network clients may send to.
 	LocalDomains []string
+	// TrustedNetworks are those whose hosts may send to anywhere.
+	TrustedNetworks []netip.Prefix
 	// MaxSize of a message in bytes with LF line ends; zero for no limit.
 	MaxSize int64
 	// MaxRecipients of a message that comes over the network; zero for no limit.
@@ -51,6 +55,8 @@ type Options struct {
 	// Now is the clock; time.Now if nil.
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Senders says who may send as whom; nil: anybody as anybody.
+	Senders *policy.SenderRules
 	// LookupUser finds login and full name of a uid; a uid without an entry has its
 	// number for a login and no name. /etc/passwd is read if nil.
 	LookupUser func(uid int) (login, fullName string)
@@ -58,8 +64,9 @@ type Options struct {
 
 // Intake takes messages in. It is safe for concurrent use.
 type Intake struct {
-	o     Options
-	local []string // LocalDomains in lower case
+	o       Options
+	senders atomic.Pointer[policy.SenderRules]
+	local   []string // LocalDomains in lower case
 	// copies are buffers to copy bodies with.
 	copies sync.Pool
 	// buffers are those to read messages with.
@@ -74,10 +81,8 @@ func New(o Options) *Intake {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.LookupUser == nil {
-		o.LookupUser = lookupPasswd
-	}
 	in := &Intake{o: o}
+	in.SetSenders(o.Senders)
 	in.copies.New = func() any { return new([copySize]byte) }
 	for _, d := range o.LocalDomains {
 		in.local = append(in.local, strings.ToLower(d))
@@ -87,15 +92,6 @@ func New(o Options) *Intake {
 
 // Origin is the domain that completes bare addresses.
 func (in *Intake) Origin() string { return in.o.Origin }
-
-// CheckSender says whether mail from the address would be refused, before there
-// is a message. The null reverse-path is fine.
-func (in *Intake) CheckSender(_ queue.Origin, a address.Address) error {
-	if len(a.String()) > maxPath {
-		return refuse(553, "5.1.7", sysexits.DataErr, "sender address is too long")
-	}
-	return nil
-}
 
 // CheckRecipient says whether mail to the address would be refused, before there
 // is a message, and gives it completed.
@@ -107,20 +103,24 @@ func (in *Intake) CheckRecipient(o queue.Origin, a address.Address) (address.Add
 		return a, refuse(553, "5.1.3", sysexits.DataErr, "recipient address is too long")
 	}
 	a = in.complete(a)
-	if !in.mayRelay(o) && !in.isLocal(a) {
+	if !in.MayRelay(o) && !in.isLocal(a) {
 		return a, refuse(554, "5.7.1", sysexits.NoPerm, "<%s>: relay access denied", a)
 	}
 	return a, nil
 }
 
-// mayRelay reports whether mail from there may go anywhere: processes and clients
-// of this host.
-func (in *Intake) mayRelay(o queue.Origin) bool {
-	if o.Via != queue.ViaSMTP {
+// MayRelay reports whether mail from there may go anywhere: that of processes and
+// clients of this host, of trusted networks, and of who has logged in.
+func (in *Intake) MayRelay(o queue.Origin) bool {
+	if o.Via != queue.ViaSMTP || o.User != "" {
 		return true
 	}
 	client, err := netip.ParseAddrPort(o.Client)
-	return err == nil && client.Addr().Unmap().IsLoopback()
+	if err != nil {
+		return false
+	}
+	ip := client.Addr().Unmap().WithZone("")
+	return ip.IsLoopback() || slices.ContainsFunc(in.o.TrustedNetworks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // isLocal reports whether the address is at home here. Postmaster at our origin

@@ -1,10 +1,12 @@
 package submission
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestScanPasswd(t *testing.T) {
@@ -21,12 +23,20 @@ func TestScanPasswd(t *testing.T) {
 		{12345, "12345", ""},
 	}
 	for _, tt := range tests {
-		if login, name := scanPasswd(strings.NewReader(passwd), tt.uid); login != tt.login || name != tt.name {
-			t.Errorf("uid %d: got %q, %q; want %q, %q", tt.uid, login, name, tt.login, tt.name)
+		if login, name, err := scanPasswd(strings.NewReader(passwd), tt.uid); err != nil || login != tt.login || name != tt.name {
+			t.Errorf("uid %d: got %q, %q, %v; want %q, %q", tt.uid, login, name, err, tt.login, tt.name)
 		}
 	}
-	if login, _ := lookupPasswd(0); login != "root" {
+	if login, _, err := LookupUser(0); err != nil || login != "root" {
 		t.Errorf("uid 0 is %q", login)
+	}
+}
+
+// TestPasswdThatCannotBeRead: not to know a user is no reason to let it pass.
+func TestPasswdThatCannotBeRead(t *testing.T) {
+	broken := errors.New("broken")
+	if _, _, err := scanPasswd(iotest.ErrReader(broken), 7); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -34,4 +34,6 @@ type Protocol struct {
 	// ESMTP: the client greeted with EHLO. TLS: the connection is encrypted. UTF8:
 	// the transaction is an internationalized one.
 	ESMTP, TLS, UTF8 bool
+	// Cipher is the cipher suite under TLS, with the version in parentheses.
+	Cipher string
 }

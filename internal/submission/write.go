@@ -7,13 +7,18 @@ import (
 
 	"postrider/internal/message"
 	"postrider/internal/sysexits"
+	"postrider/policy"
 	"postrider/queue"
 )
 
 // write streams the message, fixed up and with its trace field, into the draft,
 // and notes in m what it learns of it on the way.
-func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message) (tooManyHops bool, err error) {
-	r := message.New(s.Body, in.messageOptions(s, m, draft.ID()))
+func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message, rule *policy.SenderRule) (tooManyHops bool, err error) {
+	o := in.messageOptions(s, m, draft.ID())
+	if rule != nil {
+		o.ForceFrom = rule.From
+	}
+	r := message.New(s.Body, o)
 	defer r.Close()
 	header, err := r.Header()
 	if err != nil {
@@ -22,6 +27,9 @@ func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message) (too
 	tooManyHops = header.Received > in.o.MaxHops
 	if tooManyHops && s.Origin.Via == queue.ViaSMTP {
 		return true, refuse(554, "5.4.6", sysexits.Unavailable, "too many hops: this message is in a loop")
+	}
+	if err := in.checkHeader(s.Origin, rule, header); err != nil {
+		return false, err
 	}
 	m.MessageID = header.MessageID
 	// Some clients declare SMTPUTF8 wherever it is offered. What does not need it
@@ -62,7 +70,8 @@ func (in *Intake) messageOptions(s *Submission, m *queue.Message, id queue.ID) m
 	case s.FullName != nil:
 		o.FullName = *s.FullName
 	case s.Origin.UID >= 0:
-		_, o.FullName = in.o.LookupUser(s.Origin.UID)
+		// Without the name the field is as good.
+		_, o.FullName, _ = in.lookupUser(s.Origin.UID)
 	}
 	return o
 }
@@ -78,6 +87,7 @@ func (in *Intake) received(s *Submission, m *queue.Message, id queue.ID) string 
 		ESMTP:    s.Protocol.ESMTP,
 		TLS:      s.Protocol.TLS,
 		UTF8:     s.Protocol.UTF8,
+		Cipher:   s.Protocol.Cipher,
 		Auth:     s.Origin.User != "",
 	}
 	if s.Origin.Via == queue.ViaSMTP {

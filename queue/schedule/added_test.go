@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,8 +120,11 @@ func TestOwedOfExpanded(t *testing.T) {
 				store := openStore(t)
 				defer store.Close()
 				rep := &reporter{store: store}
+				var mu sync.Mutex
 				owed := map[int]bool{}
 				rep.report = func(id queue.ID) error {
+					mu.Lock()
+					defer mu.Unlock()
 					for _, d := range entry(t, store, id).Deliveries {
 						for _, r := range d.Recipients {
 							if r.Owed {
@@ -141,6 +145,8 @@ func TestOwedOfExpanded(t *testing.T) {
 				}}})
 				id := submit(t, store, mail{from: "s", at: []string{"local.example"}, notify: test.notify, kind: test.kind})
 				time.Sleep(time.Hour)
+				mu.Lock()
+				defer mu.Unlock()
 				var got []int
 				for i := range 3 {
 					if owed[i] {

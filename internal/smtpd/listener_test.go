@@ -1,37 +1,12 @@
 package smtpd_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/tls"
 	"net"
-	"net/http/httptest"
-	"strings"
 	"testing"
-	"time"
-)
 
-func TestImplicitTLS(t *testing.T) {
-	certified := httptest.NewTLSServer(nil)
-	defer certified.Close()
-	f := start(t, func(s *settings) {
-		s.listener = func(l net.Listener) net.Listener {
-			return tls.NewListener(l, &tls.Config{Certificates: certified.TLS.Certificates})
-		}
-	})
-	conn, err := tls.Dial("tcp", f.tcp, &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
-	c := &client{t, conn, bufio.NewReader(conn)}
-	c.send("EHLO c.test\r\nMAIL FROM:<a@c.test> SMTPUTF8\r\nRCPT TO:<ü@local.test>\r\nDATA\r\n\r\nhi\r\n.\r\nQUIT\r\n")
-	c.expect("220 ", "250 ", "250 ", "250 ", "354 ", "250 ", "221 ")
-	if _, text := f.only(); !strings.Contains(text, " with UTF8SMTPS id ") {
-		t.Errorf("trace: %s", text)
-	}
-}
+	"postrider/internal/smtpd"
+)
 
 // TestContextClosesListener: sessions go on, new ones do not come.
 func TestContextClosesListener(t *testing.T) {
@@ -42,7 +17,7 @@ func TestContextClosesListener(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- f.server.ServeTCP(ctx, l) }()
+	go func() { served <- f.server.ServeTCP(ctx, l, smtpd.Relay) }()
 	other := *f
 	other.tcp = l.Addr().String()
 	c := other.dial("tcp")
@@ -68,7 +43,7 @@ func TestServeAfterShutdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.server.ServeTCP(context.Background(), l); err != nil {
+	if err := f.server.ServeTCP(context.Background(), l, smtpd.Relay); err != nil {
 		t.Errorf("serve: %v", err)
 	}
 	if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
