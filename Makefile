@@ -5,6 +5,7 @@ DESTDIR    ?=
 SYSCONFDIR ?= /etc
 SPOOLDIR   ?= /var/spool/postrider
 UNITDIR    ?= /lib/systemd/system
+MANDIR     ?= $(PREFIX)/share/man
 MAILUSER   ?= postrider
 FUZZTIME   ?= 30s
 
@@ -18,7 +19,7 @@ LIB  := $(DESTDIR)$(PREFIX)/lib/postrider
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build demo test race lint fuzz bench bench-peers docs install install-sendmail uninstall uninstall-sendmail clean
+.PHONY: build demo test race e2e lint fuzz bench bench-peers docs install install-sendmail uninstall uninstall-sendmail clean
 
 build: ## programs into bin/, static and stripped
 	go build $(GOFLAGS_BUILD) -o bin/ ./cmd/...
@@ -32,14 +33,20 @@ test: ## every test
 race: ## every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
+e2e: ## cron, mailx, php, Postfix and other real callers, in roots of their own (root, Debian)
+	@[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "make e2e: needs root and apt-get, to install the callers in roots of their own" >&2; exit 1; }
+	$(MAKE) build
+	sh internal/callers/install
+	POSTRIDER_CALLERS=1 go test ./internal/callers -count=1 -v
+
 lint: ## formatting, vet, staticcheck, generated files
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	go run ./internal/config/gendoc -check
+	go run ./internal/gendoc -check
 
 docs: ## regenerate what is generated from the code
-	go run ./internal/config/gendoc
+	go run ./internal/gendoc
 
 fuzz: ## each fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)
@@ -50,7 +57,7 @@ bench: build ## speed, memory and disk as ratios, beside Postfix and dma after m
 bench-peers: ## fetch Postfix and dma for bench to compare with (root, Debian); sh bench/peers down removes them
 	sh bench/peers up
 
-install: build ## programs, links, units, configuration, user and directories
+install: build ## programs, links, manual pages, units, configuration, user and directories
 	install -d $(SBIN) $(LIB)
 	install -m 755 bin/postrider $(SBIN)/postrider
 	install -m 755 bin/sendmail $(SBIN)/postrider-sendmail
@@ -59,6 +66,9 @@ install: build ## programs, links, units, configuration, user and directories
 	for unit in contrib/systemd/*; do sed -e 's,@SBINDIR@,$(PREFIX)/sbin,g' -e 's,@USER@,$(MAILUSER),g' -e 's,@SPOOLDIR@,$(SPOOLDIR),g' \
 	  $$unit > $(DESTDIR)$(UNITDIR)/$$(basename $$unit); chmod 644 $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
 	test -e $(DESTDIR)$(SYSCONFDIR)/postrider/postrider.toml || install -m 644 contrib/postrider.toml $(DESTDIR)$(SYSCONFDIR)/postrider/postrider.toml
+	install -d $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 contrib/man/*.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 contrib/man/*.5 $(DESTDIR)$(MANDIR)/man5
 	DESTDIR="$(DESTDIR)" sh contrib/make-directories $(MAILUSER) $(SPOOLDIR)
 	@echo "Installed. To become this host's /usr/sbin/sendmail, mailq and newaliases: make install-sendmail DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 
@@ -72,6 +82,7 @@ uninstall: uninstall-sendmail ## remove the programs and units; spool and config
 	rm -f $(SBIN)/postrider $(SBIN)/postrider-sendmail
 	rm -rf $(LIB)
 	for unit in contrib/systemd/*; do rm -f $(DESTDIR)$(UNITDIR)/$$(basename $$unit); done
+	for page in contrib/man/*; do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$(basename $$page); done
 
 clean:
 	rm -rf bin

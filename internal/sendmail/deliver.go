@@ -27,11 +27,11 @@ func (r *run) deliver(ctx context.Context) error {
 	if r.env.IgnorePipe != nil {
 		r.env.IgnorePipe()
 	}
-	p := &parcel{id: newSubmissionID(), raw: r.opts.raw}
-	p.message = &buffer{dirs: append([]string{r.cfg.Maildrop()}, r.env.TempDirs...)}
+	p := r.newParcel()
 	defer p.message.close()
-	header, err := r.read(p, r.fixup(sender, caller))
+	header, err := r.read(p, &r.in, r.fixup(sender, caller))
 	if err != nil {
+		r.drain()
 		return err
 	}
 	given = append(given, header.Recipients...)
@@ -39,6 +39,7 @@ func (r *run) deliver(ctx context.Context) error {
 	if err := r.address(p, sender, given, bad); err != nil {
 		return err
 	}
+	r.tellEnvelope(p)
 	defer r.unwatch()
 	if err := r.handIn(ctx, p); err != nil {
 		return err
@@ -139,18 +140,16 @@ func (r *run) fixup(sender address.Address, caller account) message.Options {
 }
 
 // read takes the whole message in, fixed up.
-func (r *run) read(p *parcel, o message.Options) (*message.Header, error) {
-	in := message.New(&r.in, o)
+func (r *run) read(p *parcel, source io.Reader, o message.Options) (*message.Header, error) {
+	in := message.New(source, o)
 	header, err := in.Header()
 	if err == nil {
 		_, err = io.Copy(p.message, in)
 	}
 	switch {
 	case errors.Is(err, message.ErrTooLarge):
-		r.drain()
 		return nil, failf(sysexits.Unavailable, "message too big: the limit is %d bytes", o.MaxSize)
 	case errors.Is(err, message.ErrHeaderTooLarge):
-		r.drain()
 		return nil, failf(sysexits.DataErr, "%v", err)
 	case err != nil:
 		return nil, failf(sysexits.TempFail, "%v; nothing was queued", err)

@@ -13,10 +13,14 @@
 //     another, is one message.
 //  5. The exit status is 0 only if it is durable, and then nothing was printed.
 //
+// With -bs the command is an SMTP server on standard input and output; each message
+// it gets goes in by steps 3 and 4, whether a daemon runs or not. With -bv it tells
+// where addresses lead, by what the files of this host say.
+//
 // The command needs no privilege and has none to lend. It must start in no time:
 // it links no TLS, no DNS, no regular expressions and not even package net, and the
 // usual call, which the daemon answers, goes by on one thread: with plain files and
 // a plain blocking socket, two round trips, and no signal handler until there is
-// something to clean up. Listings and the daemon are the postrider program's, which
-// takes the command's place for them.
+// something to clean up. Listings, queue runs and the daemon are the postrider
+// program's, which takes the command's place for them.
 package sendmail

@@ -28,9 +28,13 @@ type Env struct {
 	Programs []string
 	// Exec becomes another program and returns only if it cannot.
 	Exec func(program string, argv, environ []string) error
-	// Start runs another program in a session of its own, without our files, and
-	// does not wait for it.
-	Start func(program string, argv, environ []string) error
+	// Capture runs another program to its end, with our standard error.
+	Capture func(program string, argv, environ []string) (stdout []byte, status int, err error)
+	// Start runs another program in a session of its own, without our files. It does
+	// not wait for it; what it returns does, and gives the exit status.
+	Start func(program string, argv, environ []string) (wait func() int, err error)
+	// SetName gives the process another name, which the daemon logs; may be nil.
+	SetName func(name string)
 	// IgnorePipe has writing to a pipe without reader fail instead of ending the
 	// process; nil if it does.
 	IgnorePipe func()
@@ -55,7 +59,9 @@ func System() Env {
 		Passwd:     "/etc/passwd",
 		TempDirs:   []string{os.TempDir(), "/var/tmp"},
 		Exec:       execProgram,
+		Capture:    captureProgram,
 		Start:      startProgram,
+		SetName:    setProcessName,
 		IgnorePipe: ignorePipeSignal,
 		Watch:      watchSignals,
 		Patience:   DefaultPatience(),

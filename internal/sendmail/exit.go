@@ -9,12 +9,20 @@ import (
 type failure struct {
 	status int
 	text   string
+	cause  error // may be nil
 }
 
 func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.cause }
 
 func failf(status int, format string, args ...any) *failure {
-	return &failure{status, fmt.Sprintf(format, args...)}
+	return &failure{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+// because adds the cause, for who has to know more than the text.
+func (f *failure) because(err error) *failure {
+	f.cause = err
+	return f
 }
 
 // oneLine makes text fit for one line on a terminal, whatever a caller or a

@@ -49,6 +49,18 @@ func closeListed() {
 	}
 }
 
+// setProcessName renames the process as the kernel knows it, which is where the
+// daemon looks who calls. Without /proc it keeps its name.
+func setProcessName(name string) {
+	fd, err := unix.Open("/proc/self/comm", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	// It is for the log only.
+	_, _ = unix.Write(fd, []byte(name))
+}
+
 // open opens a file for reading without the poller, which os.Open would get ready
 // for it in vain: nobody waits for a regular file.
 func open(path string) (*os.File, error) {

@@ -1,11 +1,13 @@
 package sendmail_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,6 +44,7 @@ type host struct {
 	spool, maildir string
 	config, passwd string
 	programs       []execution
+	onStart        func() // a program is started
 }
 
 // execution is a program that was started or became.
@@ -96,9 +99,15 @@ func (h *host) env(args ...string) sendmail.Env {
 			h.programs = append(h.programs, execution{argv: argv})
 			return errors.New("replaced")
 		},
-		Start: func(_ string, argv, _ []string) error {
+		Start: func(_ string, argv, _ []string) (func() int, error) {
 			h.programs = append(h.programs, execution{argv, true})
-			return nil
+			if h.onStart != nil {
+				h.onStart()
+			}
+			return func() int { <-h.t.Context().Done(); return 0 }, nil
+		},
+		Capture: func(string, []string, []string) ([]byte, int, error) {
+			return nil, 0, errors.New("not in this test")
 		},
 		Patience: sendmail.DefaultPatience(),
 		Now:      time.Now,
@@ -228,5 +237,27 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// conversation reads replies as they come.
+type conversation struct{ *textproto.Reader }
+
+func converse(r io.Reader) conversation {
+	return conversation{textproto.NewReader(bufio.NewReader(r))}
+}
+
+// expect reads a reply of one line or more.
+func (c conversation) expect(t *testing.T, code string) {
+	t.Helper()
+	for {
+		line, err := c.ReadLine()
+		must(t, err)
+		if !strings.HasPrefix(line, code) {
+			t.Fatalf("said %q, want %s", line, code)
+		}
+		if line[3] == ' ' {
+			return
+		}
 	}
 }

@@ -45,6 +45,7 @@ type options struct {
 	notify       queue.Notify
 	ret          queue.Ret
 	envID        string
+	tag          string // -L
 
 	operands []string
 	warnings []string
@@ -65,6 +66,9 @@ type option struct {
 	letter byte
 	takes  argument
 	set    func(o *options, v string) error
+	// doc documents it, for --help and the manual page: the name of its value, a
+	// bar, and what it does. Without one it is accepted and ignored.
+	doc string
 }
 
 func ignore(*options, string) error { return nil }
@@ -72,33 +76,33 @@ func ignore(*options, string) error { return nil }
 // grammar is the whole of it. What an option that is accepted without effect
 // means elsewhere stands beside it.
 var grammar = [...]option{
-	{'A', value, ignore}, // which of two configurations
-	{'B', value, (*options).setBody},
-	{'b', value, (*options).setMode},
-	{'C', value, func(o *options, v string) error { o.config = v; return nil }},
-	{'c', noValue, ignore},  // connect only when told to
-	{'d', attached, ignore}, // debugging
-	{'e', value, ignore},    // how to report errors
-	{'F', value, func(o *options, v string) error { o.fullName = &v; return nil }},
-	{'f', value, func(o *options, v string) error { o.sender = &v; return nil }},
-	{'G', noValue, func(o *options, _ string) error { o.raw = true; return nil }},
-	{'h', value, ignore}, // hop count
-	{'I', noValue, func(o *options, _ string) error { return o.setMode("i") }},
-	{'i', noValue, func(o *options, _ string) error { o.keepDots = true; return nil }},
-	{'L', value, ignore},   // tag of log lines: the daemon writes ours
-	{'m', noValue, ignore}, // to me too
-	{'N', value, (*options).setNotify},
-	{'O', value, ignore}, // never QueueDirectory or the like from a user
-	{'o', value, (*options).setOld},
-	{'p', value, ignore}, // protocol it came by
-	{'q', attached, func(o *options, v string) error { o.queueRun = &v; return nil }},
-	{'R', value, (*options).setRet},
-	{'r', value, func(o *options, v string) error { o.sender = &v; return nil }},
-	{'t', noValue, func(o *options, _ string) error { o.fromHeader = true; return nil }},
-	{'U', noValue, ignore}, // first submission
-	{'V', value, func(o *options, v string) error { o.envID = v; return nil }},
-	{'v', noValue, func(o *options, _ string) error { o.verbose = true; return nil }},
-	{'x', noValue, ignore}, // AIX
+	{'A', value, ignore, ""}, // which of two configurations
+	{'B', value, (*options).setBody, "type|The body type, 7BIT or 8BITMIME. Nothing is converted."},
+	{'b', value, (*options).setMode, "mode|The mode: -bm hands in a message, as is the default; -bs speaks SMTP on standard input and output; -bp lists the queue, as mailq does; -bi checks the alias files, as newaliases does; -bv tells where addresses lead; -bd and -bD start the daemon in the background and the foreground."},
+	{'C', value, func(o *options, v string) error { o.config = v; return nil }, "file|Another configuration file; for root only."},
+	{'c', noValue, ignore, ""},  // connect only when told to
+	{'d', attached, ignore, ""}, // debugging
+	{'e', value, ignore, ""},    // how to report errors
+	{'F', value, func(o *options, v string) error { o.fullName = &v; return nil }, "name|The full name of the sender, for a From field that has to be added."},
+	{'f', value, func(o *options, v string) error { o.sender = &v; return nil }, "address|The reverse-path, to which reports on the message go; <> for none."},
+	{'G', noValue, func(o *options, _ string) error { o.raw = true; return nil }, "|The message is relayed: its header is left as it is, but for the fields that are always removed."},
+	{'h', value, ignore, ""}, // hop count
+	{'I', noValue, func(o *options, _ string) error { return o.setMode("i") }, "|The same as -bi."},
+	{'i', noValue, func(o *options, _ string) error { o.keepDots = true; return nil }, "|A line that consists of a dot does not end the message."},
+	{'L', value, (*options).setTag, "tag|The name by which the message's history knows the command."},
+	{'m', noValue, ignore, ""}, // to me too
+	{'N', value, (*options).setNotify, "when|When to report on delivery: never, or a list of success, failure and delay."},
+	{'O', value, ignore, "name=value|Ignored."}, // never QueueDirectory or the like from a user
+	{'o', value, (*options).setOld, "x|An option of old. -oi is the same as -i; all others are ignored."},
+	{'p', value, ignore, ""}, // protocol it came by
+	{'q', attached, func(o *options, v string) error { o.queueRun = &v; return nil }, "|Try what is queued now, with -qf wait for it. With -qIid, -qRrecipient or -qSsender only what has that text in its queue id, a recipient or the sender; with ! before the text what does not. An interval, as in -q30m, starts no queue run: the daemon has its own schedule."},
+	{'R', value, (*options).setRet, "full or hdrs|Whether a report on failure returns the whole message or its header."},
+	{'r', value, func(o *options, v string) error { o.sender = &v; return nil }, "address|The same as -f."},
+	{'t', noValue, func(o *options, _ string) error { o.fromHeader = true; return nil }, "|Take recipients from the To, Cc and Bcc fields of the header too."},
+	{'U', noValue, ignore, ""}, // first submission
+	{'V', value, (*options).setEnvID, "id|An envelope id, for reports."},
+	{'v', noValue, func(o *options, _ string) error { o.verbose = true; return nil }, "|Tell on standard output what is done."},
+	{'x', noValue, ignore, ""}, // AIX
 }
 
 func (o *options) setMode(v string) error {
@@ -132,7 +136,16 @@ func (o *options) setOld(v string) error {
 // setNotify takes the occasions of a report (RFC 3461 §4.1). What cannot be
 // understood is passed over: reports matter less than the message.
 func (o *options) setNotify(v string) error {
-	var notify queue.Notify
+	notify, ok := parseNotify(v)
+	if !ok {
+		o.warn("option -N " + v + " ignored: want never, or success, failure, delay")
+		return nil
+	}
+	o.notify = notify
+	return nil
+}
+
+func parseNotify(v string) (notify queue.Notify, ok bool) {
 	for word := range strings.SplitSeq(strings.ToLower(v), ",") {
 		switch strings.TrimSpace(word) {
 		case "never":
@@ -144,16 +157,10 @@ func (o *options) setNotify(v string) error {
 		case "delay":
 			notify |= queue.NotifyDelay
 		default:
-			o.warn("option -N " + v + " ignored: want never, or success, failure, delay")
-			return nil
+			return 0, false
 		}
 	}
-	if notify&queue.NotifyNever != 0 && notify != queue.NotifyNever {
-		o.warn("option -N " + v + " ignored: never excludes the others")
-		return nil
-	}
-	o.notify = notify
-	return nil
+	return notify, notify&queue.NotifyNever == 0 || notify == queue.NotifyNever
 }
 
 func (o *options) setRet(v string) error {
@@ -166,6 +173,36 @@ func (o *options) setRet(v string) error {
 		o.warn("option -R " + v + " ignored: want full or hdrs")
 	}
 	return nil
+}
+
+func (o *options) setEnvID(v string) error {
+	if !isEnvID(v) {
+		o.warn("option -V " + v + " ignored: want no more than 100 characters of printable ASCII")
+		return nil
+	}
+	o.envID = v
+	return nil
+}
+
+// setTag takes a name for the log. What could make it look like more than a name
+// is replaced.
+func (o *options) setTag(v string) error {
+	o.tag = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, v)
+	return nil
+}
+
+// logName is what the log calls us.
+func (o *options) logName() string {
+	if o.tag == "" {
+		return "sendmail"
+	}
+	return o.tag
 }
 
 func (o *options) warn(text string) { o.warnings = append(o.warnings, text) }

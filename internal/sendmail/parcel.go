@@ -24,6 +24,12 @@ type parcel struct {
 	message    *buffer
 }
 
+// newParcel makes an empty parcel.
+func (r *run) newParcel() *parcel {
+	dirs := append([]string{r.cfg.Maildrop()}, r.env.TempDirs...)
+	return &parcel{id: newSubmissionID(), raw: r.opts.raw, message: &buffer{dirs: dirs}}
+}
+
 // idDigits is the length of a submission id: some 100 bits.
 const idDigits = 20
 
@@ -65,6 +71,9 @@ func (m *parcel) commands() []string {
 		if r.Notify != 0 {
 			rcpt += " NOTIFY=" + notifyWords(r.Notify)
 		}
+		if kind, text, ok := strings.Cut(r.Original, ";"); ok {
+			rcpt += " ORCPT=" + kind + ";" + xtext(text)
+		}
 		commands = append(commands, rcpt)
 	}
 	return append(commands, "DATA")
@@ -103,19 +112,6 @@ func notifyWords(n queue.Notify) string {
 		}
 	}
 	return strings.Join(words, ",")
-}
-
-// xtext encodes as RFC 3461 §4 has it.
-func xtext(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '+' || c == '=' {
-			fmt.Fprintf(&b, "+%02X", c)
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // needsUTF8 reports whether an address of the envelope is not ASCII. A header in

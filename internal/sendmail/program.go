@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -34,16 +35,34 @@ func (r *run) become(args ...string) error {
 	return failf(sysexits.OSErr, "run %s: %v", path, err)
 }
 
-// start runs postrider in the background.
-func (r *run) start(args ...string) error {
+// start runs postrider in the background; wait waits for its end.
+func (r *run) start(args ...string) (wait func() int, err error) {
 	path, err := r.env.postrider()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := r.env.Start(path, r.postriderArgs(args), r.env.Environ); err != nil {
-		return failf(sysexits.OSErr, "start %s: %v", path, err)
+	wait, err = r.env.Start(path, r.postriderArgs(args), r.env.Environ)
+	if err != nil {
+		return nil, failf(sysexits.OSErr, "start %s: %v", path, err)
 	}
-	return nil
+	return wait, nil
+}
+
+// capture runs postrider to its end and gives what it printed; what it complains
+// of goes to our standard error.
+func (r *run) capture(args ...string) (stdout []byte, err error) {
+	path, err := r.env.postrider()
+	if err != nil {
+		return nil, err
+	}
+	stdout, status, err := r.env.Capture(path, r.postriderArgs(args), r.env.Environ)
+	if err != nil {
+		return nil, failf(sysexits.OSErr, "run %s: %v", path, err)
+	}
+	if status != sysexits.OK {
+		return nil, &failure{status: status} // it has said why
+	}
+	return stdout, nil
 }
 
 func (r *run) postriderArgs(args []string) []string {
@@ -58,12 +77,31 @@ func execProgram(program string, argv, environ []string) error {
 	return syscall.Exec(program, argv, environ)
 }
 
+func captureProgram(program string, argv, environ []string) (stdout []byte, status int, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer r.Close()
+	p, err := os.StartProcess(program, argv, &os.ProcAttr{Env: environ, Files: []*os.File{nil, w, os.Stderr}})
+	w.Close()
+	if err != nil {
+		return nil, 0, err
+	}
+	stdout, readErr := io.ReadAll(r)
+	state, err := p.Wait()
+	if err != nil {
+		return nil, 0, err
+	}
+	return stdout, state.ExitCode(), readErr
+}
+
 // startProgram gives the child /dev/null for its three files and a session of its
 // own, so that the caller's terminal, pipes and signals are not its concern.
-func startProgram(program string, argv, environ []string) error {
+func startProgram(program string, argv, environ []string) (wait func() int, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer null.Close()
 	p, err := os.StartProcess(program, argv, &os.ProcAttr{
@@ -73,7 +111,13 @@ func startProgram(program string, argv, environ []string) error {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return p.Release()
+	return func() int {
+		state, err := p.Wait()
+		if err != nil {
+			return -1
+		}
+		return state.ExitCode()
+	}, nil
 }

@@ -22,6 +22,8 @@ type run struct {
 	opts *options
 	cfg  *config.Config
 	in   input
+	// accepted says what became of the last message, in a few words.
+	accepted string
 	// interrupts is the watch for signals, while there is one.
 	interrupts *Interrupts
 }
@@ -36,13 +38,13 @@ func Run(env Env) int {
 	case err == nil:
 		return sysexits.OK
 	case errors.Is(err, errHelp):
-		fmt.Fprintln(env.Stdout, usage)
+		fmt.Fprint(env.Stdout, help())
 		return sysexits.OK
 	case errors.Is(err, errVersion):
 		fmt.Fprintln(env.Stdout, "sendmail (postrider)", version())
 		return sysexits.OK
 	case !errors.As(err, &f):
-		f = &failure{sysexits.TempFail, err.Error()}
+		f = failf(sysexits.TempFail, "%v", err)
 	}
 	if f.text != "" {
 		r.complain(f.text)
@@ -52,7 +54,11 @@ func Run(env Env) int {
 
 // complain prints one line.
 func (r *run) complain(text string) {
-	fmt.Fprintf(r.env.Stderr, "sendmail: %s\n", oneLine(text))
+	name := "sendmail"
+	if r.opts != nil && r.opts.mode == modeAliases {
+		name = "newaliases"
+	}
+	fmt.Fprintf(r.env.Stderr, "%s: %s\n", name, oneLine(text))
 }
 
 func version() string {
@@ -70,20 +76,22 @@ func (r *run) run(ctx context.Context) (err error) {
 	if r.opts.config != "" && r.env.UID != 0 {
 		return failf(sysexits.NoPerm, "only root may choose the configuration with -C; set POSTRIDER_CONFIG instead")
 	}
+	if r.opts.tag != "" && r.env.SetName != nil {
+		r.env.SetName(r.opts.tag)
+	}
 	for _, w := range r.opts.warnings {
 		r.complain("warning: " + w)
+	}
+	if err := r.forRoot(); err != nil {
+		return err
 	}
 	switch r.opts.mode {
 	case modeList:
 		return r.list()
-	case modeAliases:
-		return r.newaliases()
 	case modeQueueRun:
 		return r.flush()
-	case modeDaemon:
-		return r.background()
 	case modeForeground:
-		return r.foreground()
+		return r.become("daemon")
 	case modeHostStatus, modePurge:
 		return nil
 	}
@@ -97,13 +105,17 @@ func (r *run) runConfigured(ctx context.Context) (err error) {
 	}
 	r.cfg, err = config.Load(config.Source{Path: r.opts.config, Environ: r.env.Environ})
 	if err != nil {
-		return &failure{sysexits.Config, err.Error()}
+		return failf(sysexits.Config, "%v", err)
 	}
 	switch r.opts.mode {
 	case modeSMTP:
-		return r.proxy()
+		return r.smtp(ctx)
 	case modeVerify:
-		return r.verify()
+		return r.verify(ctx)
+	case modeAliases:
+		return r.newaliases()
+	case modeDaemon:
+		return r.background()
 	default:
 		return r.deliver(ctx)
 	}

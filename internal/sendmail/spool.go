@@ -55,20 +55,26 @@ func (r *run) bySpool(ctx context.Context, p *parcel) error {
 		id, err = r.enqueue(ctx, p)
 		return err
 	})
-	var refused *submission.Error
-	switch {
-	case errors.As(err, &refused) && !refused.Temporary():
-		return failf(refused.Exit, "message refused: %s", refused.Text)
+	switch refused := refusedForGood(err); {
+	case refused != nil:
+		return refused
 	case errors.Is(err, queue.ErrNoSpace):
 		return failf(sysexits.TempFail, "message not queued: %v", err)
 	case err != nil:
 		return &closedWay{name, err}
 	}
-	if r.opts.verbose {
-		fmt.Fprintln(r.env.Stdout, "queued as", id)
-	}
+	r.note("spool "+r.cfg.Spool, "queued as "+id.String())
 	r.deliverOnDemand()
 	return nil
+}
+
+// refusedForGood is the error of a message that was refused for good; nil for any other.
+func refusedForGood(err error) error {
+	var refused *submission.Error
+	if !errors.As(err, &refused) || refused.Temporary() {
+		return nil
+	}
+	return failf(refused.Exit, "message refused: %s", refused.Text)
 }
 
 func (r *run) enqueue(ctx context.Context, p *parcel) (id queue.ID, err error) {
@@ -87,7 +93,7 @@ func (r *run) enqueue(ctx context.Context, p *parcel) (id queue.ID, err error) {
 	}()
 	return r.intake(store).Accept(ctx, &submission.Submission{
 		Origin: queue.Origin{Via: queue.ViaSpool, UID: r.env.UID, PID: os.Getpid(),
-			Command: "sendmail"},
+			Command: r.opts.logName()},
 		Envelope:     p.envelope,
 		Recipients:   p.recipients,
 		SubmissionID: p.id,
@@ -102,6 +108,7 @@ func (r *run) intake(store queue.Store) *submission.Intake {
 		Hostname:       r.cfg.Hostname,
 		Origin:         r.cfg.Origin,
 		LocalDomains:   r.cfg.LocalDomains,
+		Senders:        r.cfg.Senders(),
 		MaxSize:        int64(r.cfg.Submission.MaxMessageSize),
 		Lifetime:       r.cfg.Retry.Lifetime.D(),
 		BounceLifetime: r.cfg.Retry.BounceLifetime.D(),
@@ -164,7 +171,7 @@ func (r *run) deliverOnDemand() {
 	if !r.cfg.OnDemand {
 		return
 	}
-	if err := r.start("daemon", "--once"); err != nil {
+	if _, err := r.start("daemon", "--once"); err != nil {
 		r.complain("warning: the message is queued, but no delivery run was started: " + err.Error())
 	}
 }

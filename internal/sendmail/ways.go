@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/maildrop"
 	"postrider/internal/sysexits"
+	"postrider/queue"
 )
 
 // handIn brings a message to where it is durable, by the first way that is open:
@@ -20,6 +21,7 @@ func (r *run) handIn(ctx context.Context, p *parcel) error {
 	if !errors.As(err, &closed) {
 		return err
 	}
+	r.tell("%v", closed)
 	tried := []error{closed}
 	ctx = r.watch(ctx) // from here on files are made
 	for _, way := range []func(context.Context, *parcel) error{r.bySpool, r.byMaildrop} {
@@ -28,8 +30,9 @@ func (r *run) handIn(ctx context.Context, p *parcel) error {
 		case !errors.As(err, &closed):
 			return err
 		case ctx.Err() != nil:
-			return failf(sysexits.TempFail, "%v; nothing was queued", context.Cause(ctx))
+			return failf(sysexits.TempFail, "%v; nothing was queued", context.Cause(ctx)).because(context.Cause(ctx))
 		case closed.err != nil:
+			r.tell("%v", closed)
 			tried = append(tried, closed)
 		}
 	}
@@ -74,15 +77,14 @@ func (r *run) bySocket(p *parcel) error {
 	switch {
 	case err == nil:
 	case errors.As(err, &answer):
-		return failf(answer.status(), "the daemon refused the message: %s", answer.Error())
+		return failf(answer.status(), "the daemon refused the message: %s", answer.Error()).because(answer)
 	case errors.Is(err, errUnavailable):
 		return &closedWay{"socket " + path, err}
 	default:
 		return failf(sysexits.TempFail, "%v", err)
 	}
-	if r.opts.verbose {
-		fmt.Fprintln(r.env.Stdout, oneLine(said))
-	}
+	said = strings.TrimPrefix(strings.TrimPrefix(said, "2.0.0 "), "Ok: ")
+	r.note("socket "+path, said)
 	return tellRefused(refused)
 }
 
@@ -110,13 +112,16 @@ func (r *run) byMaildrop(ctx context.Context, p *parcel) error {
 		Body:       p.envelope.Body,
 		SMTPUTF8:   p.envelope.SMTPUTF8,
 	}
+	// Who may not send learns it now, and not from a daemon to come.
+	origin := queue.Origin{Via: queue.ViaMaildrop, UID: r.env.UID}
+	if refused := refusedForGood(r.intake(nil).CheckSender(origin, p.envelope.ReversePath)); refused != nil {
+		return refused
+	}
 	dir := r.cfg.Maildrop()
 	if err := maildrop.Write(ctx, dir, h, p.message.reader()); err != nil {
 		return &closedWay{"maildrop " + dir, err}
 	}
-	if r.opts.verbose {
-		fmt.Fprintln(r.env.Stdout, "left for the daemon in", dir)
-	}
+	r.note("maildrop "+dir, "left for the daemon")
 	if r.ownsSpool() {
 		r.deliverOnDemand()
 	}
