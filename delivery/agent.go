@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"postrider/delivery/lmtp"
@@ -92,7 +93,7 @@ func New(o Options) *Agent { return &Agent{Options: o} }
 
 // Site implements schedule.Agent: destinations with the same MX hosts are one site.
 func (a *Agent) Site(ctx context.Context, destination string) string {
-	if destination == policy.LocalDestination || isRelay(destination) {
+	if isHere(destination) || isRelay(destination) {
 		return destination
 	}
 	hosts, err := a.Resolver.Lookup(ctx, destination)
@@ -100,6 +101,11 @@ func (a *Agent) Site(ctx context.Context, destination string) string {
 		return destination
 	}
 	return hosts.Site()
+}
+
+// isHere tells whether mail for the destination is delivered on this host.
+func isHere(destination string) bool {
+	return destination == policy.LocalDestination || strings.HasPrefix(destination, policy.CommandPrefix)
 }
 
 // Deliver implements schedule.Agent.
@@ -155,7 +161,7 @@ func (t *attempt) sort() (route policy.Route, ok bool) {
 		if r.Result.Ended() {
 			continue
 		}
-		way := t.agent.route(m, r.Index)
+		way := t.agent.route(m.ReversePathOf(r.Index), m.Recipients[r.Index])
 		if way.Destination != t.work.Delivery.Destination {
 			if t.moved == nil {
 				t.moved = map[int]string{}
@@ -216,10 +222,12 @@ func (t *attempt) verdict(ctx context.Context) schedule.Verdict {
 
 // route decides the way of a recipient. What alias and .forward files name beside
 // addresses is on this host.
-func (a *Agent) route(m *queue.Message, index int) policy.Route {
-	r := m.Recipients[index]
-	if r.Target.Kind != queue.TargetAddress {
-		return policy.Route{Kind: policy.Local, Destination: policy.LocalDestination}
+func (a *Agent) route(from address.Address, r queue.Recipient) policy.Route {
+	switch r.Target.Kind {
+	case queue.TargetAddress:
+		return a.Router.Route(from, r.Address)
+	case queue.TargetCommand:
+		return policy.Route{Kind: policy.Local, Destination: policy.CommandPrefix + r.Target.User}
 	}
-	return a.Router.Route(m.ReversePathOf(index), r.Address)
+	return policy.Route{Kind: policy.Local, Destination: policy.LocalDestination}
 }

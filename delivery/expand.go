@@ -6,7 +6,6 @@ import (
 	"postrider/delivery/local"
 	"postrider/internal/address"
 	"postrider/internal/aliases"
-	"postrider/policy"
 	"postrider/queue"
 )
 
@@ -73,14 +72,11 @@ func (t *attempt) add(parent queue.Recipient, leaf aliases.Leaf, only bool) {
 }
 
 func (t *attempt) destination(r queue.Recipient) string {
-	if r.Target.Kind != queue.TargetAddress {
-		return policy.LocalDestination
-	}
 	from := t.work.Message.Envelope.ReversePath
-	if r.ReversePath != nil {
+	if r.ReversePath != nil && !from.IsNull() {
 		from = *r.ReversePath
 	}
-	return t.agent.Router.Route(from, r.Address).Destination
+	return t.agent.route(from, r).Destination
 }
 
 // notify says which reports the sender is owed on a recipient that was added. The

@@ -133,9 +133,13 @@ func accept(t *testing.T, store queue.Store, to []string) queue.ID {
 func attempt(t *testing.T, store queue.Store, agent *delivery.Agent) bool {
 	t.Helper()
 	now := time.Now()
-	leases, err := store.Claim(t.Context(), queue.Claim{Destination: policy.LocalDestination, Owner: "test", Now: now, Until: now.Add(time.Minute), Max: 10})
-	if err != nil {
-		t.Fatal(err)
+	var leases []queue.Lease
+	for _, here := range []string{policy.LocalDestination, policy.CommandPrefix, policy.CommandPrefix + "alice", policy.CommandPrefix + "bob"} {
+		some, err := store.Claim(t.Context(), queue.Claim{Destination: here, Owner: "test", Now: now, Until: now.Add(time.Minute), Max: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, some...)
 	}
 	for _, l := range leases {
 		w, err := store.Load(t.Context(), l)

@@ -10,6 +10,10 @@ import (
 // relay can be called so.
 const LocalDestination = "local:"
 
+// CommandPrefix begins the destinations that stand for commands: each user's have
+// one of their own, so that a command that hangs holds up no other mail.
+const CommandPrefix = "command:"
+
 // RelayPrefix begins the destinations that stand for smarthosts.
 const RelayPrefix = "relay:"
 

@@ -95,6 +95,7 @@ func (in *Intake) log(ctx context.Context, m *queue.Message) {
 		slog.String("message_id", m.MessageID),
 		slog.String("via", string(m.Origin.Via)),
 		slog.Int("uid", m.Origin.UID),
+		slog.String("command", m.Origin.Command),
 		slog.String("login", m.Origin.User),
 		slog.String("client", m.Origin.Client))
 }
