@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"io/fs"
+	"os"
 
 	"postrider/delivery/local"
 	"postrider/internal/address"
