@@ -232,8 +232,9 @@ type History struct {
 type Log struct {
 	// "debug", "info", "warn" or "error".
 	Level string `toml:"level" default:"info" check:"debug|info|warn|error"`
-	// "text" or "json" on standard error; "auto" is text.
-	Format string `toml:"format" default:"auto" check:"auto|text|json"`
+	// "text" or "json" on standard error, or "syslog", facility mail; "auto" is
+	// text, and syslog if standard error is /dev/null.
+	Format string `toml:"format" default:"auto" check:"auto|text|json|syslog"`
 }
 
 // SubmitSocket is the path of the submission socket.

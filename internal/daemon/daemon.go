@@ -76,7 +76,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	d := &daemon{options: o, config: cfg, level: new(slog.LevelVar)}
 	out := newLogWriter(o.Stderr)
 	defer out.Close() // when all have said their last word
-	d.logger = newLogger(out, cfg, d.level)
+	if d.logger, err = newLogger(out, o.Stderr, cfg, d.level); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	defer func() {

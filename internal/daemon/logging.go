@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -9,8 +10,23 @@ import (
 	"postrider/internal/config"
 )
 
-// newLogger makes the log that is written to w.
-func newLogger(w *logWriter, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
+// newLogger makes the log: by way of syslog if so configured, or if what is written
+// to stderr would be lost; else written to w, which writes there.
+func newLogger(w *logWriter, stderr io.Writer, cfg *config.Config, level *slog.LevelVar) (*slog.Logger, error) {
+	if cfg.Log.Format == "syslog" || cfg.Log.Format == "auto" && isNull(stderr) {
+		out, err := openSyslog("")
+		switch {
+		case err == nil:
+			level.Set(levelOf(cfg))
+			return slog.New(newSyslogHandler(out, level)), nil
+		case cfg.Log.Format == "syslog":
+			return nil, &ConfigError{err}
+		}
+	}
+	return newTextLogger(w, cfg, level), nil
+}
+
+func newTextLogger(w *logWriter, cfg *config.Config, level *slog.LevelVar) *slog.Logger {
 	level.Set(levelOf(cfg))
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {

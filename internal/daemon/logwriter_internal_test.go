@@ -75,7 +75,7 @@ func TestLoggerWritesWarningsAtOnce(t *testing.T) {
 		w := &writes{}
 		out := newLogWriter(w)
 		defer out.Close()
-		log := newLogger(out, &config.Config{}, new(slog.LevelVar)).With("k", "v").WithGroup("g")
+		log := newTextLogger(out, &config.Config{}, new(slog.LevelVar)).With("k", "v").WithGroup("g")
 		log.Info("first")
 		log.Info("second")
 		if got := w.got(); !strings.Contains(got, "first") || strings.Contains(got, "second") {
