@@ -52,7 +52,7 @@ func (t *attempt) add(parent queue.Recipient, leaf aliases.Leaf, only bool) {
 		r.ReversePath = parent.ReversePath
 	}
 	if leaf.ReversePath != nil {
-		// The list's owner never asked for reports (RFC 3461 §5.2.7.3).
+		// The list's owner never asked for reports (RFC 3461 §5.2.7.1).
 		r.Original, r.Notify = "", 0
 	} else if r.Original == "" {
 		r.Original = "rfc822;" + parent.Address.String()
@@ -80,7 +80,7 @@ func (t *attempt) destination(r queue.Recipient) string {
 }
 
 // notify says which reports the sender is owed on a recipient that was added. The
-// success of several is told as that of the expansion (RFC 3461 §5.2.7.2).
+// success of several is told as that of the expansion (RFC 3461 §5.2.7.3).
 func notify(n queue.Notify, only bool) queue.Notify {
 	if only || n&queue.NotifySuccess == 0 {
 		return n

@@ -75,9 +75,9 @@ func (m *Mailboxes) appendMbox(ctx context.Context, j Job, message messageWriter
 
 // deposit locks a file of the kind mbox and appends the message to it.
 func (m *Mailboxes) deposit(ctx context.Context, s spot, message messageWriter) error {
-	leave, err := m.gates.enter(ctx, s.path, m.lockTimeout)
+	leave, err := m.turns.Enter(ctx, s.path, Turn{Room: 1, Wait: m.lockTimeout, Stuck: min(StuckAfter, m.lockTimeout)})
 	if err != nil {
-		return err
+		return temporary("4.2.0", fmt.Sprintf("mailbox %s: %v", s.path, err))
 	}
 	defer leave()
 	box, err := m.acquire(ctx, s)

@@ -14,6 +14,9 @@ import (
 const (
 	// defaultLockTimeout bounds the wait for a mailbox that others have locked.
 	defaultLockTimeout = 30 * time.Second
+	// StuckAfter is for how long a delivery to a mailbox may make others wait before
+	// they are put off: one takes milliseconds, if nobody holds it up.
+	StuckAfter = 5 * time.Second
 	// defaultCommandTimeout bounds a command.
 	defaultCommandTimeout = 15 * time.Minute
 )
@@ -69,9 +72,9 @@ type Mailboxes struct {
 	log            *slog.Logger
 	lockTimeout    time.Duration
 	now            func() time.Time
-	mailUID        int // owner of spool directories besides root; -1 if none
-	mailGID        int // group of new mailboxes; -1 for the user's own
-	gates          gates
+	mailUID        int           // owner of spool directories besides root; -1 if none
+	mailGID        int           // group of new mailboxes; -1 for the user's own
+	turns          Turns[string] // by path
 	named          atomic.Uint64 // messages that got a name in a Maildir
 }
 

@@ -523,7 +523,7 @@ func TestDeliveriesTakeTurns(t *testing.T) {
 	first := make(chan local.Outcome)
 	go func() { first <- m.Deliver(t.Context(), envelope(), slow) }()
 	<-holding
-	want(t, m.Deliver(t.Context(), envelope(), text("\nx\n")), queue.Temporary, "4.2.0", "other deliveries were still under way")
+	want(t, m.Deliver(t.Context(), envelope(), text("\nx\n")), queue.Temporary, "4.2.0", "other deliveries have been under way")
 	close(goOn)
 	want(t, <-first, queue.Delivered, "2.0.0", "")
 	want(t, m.Deliver(t.Context(), envelope(), text("\nx\n")), queue.Delivered, "2.0.0", "")

@@ -105,6 +105,10 @@ func (m *machine) install(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(source, "bin/postrider")); err != nil {
 		t.Fatalf("make build first: %v", err)
 	}
+	// The host below may have a postrider of its own.
+	for _, dir := range []string{"/var/spool/postrider", "/etc/postrider", "/run/postrider", "/run/postrider-local"} {
+		m.remove(t, dir)
+	}
 	m.mkdir(t, "/usr/src/postrider")
 	mount(t, source, filepath.Join(m.root, "/usr/src/postrider"), "", unix.MS_BIND, "")
 	m.must(t, "root", "make -C /usr/src/postrider -o build install install-sendmail PREFIX=/usr")

@@ -149,7 +149,7 @@ func (h *host) environ() []string {
 func (h *host) command(uid int, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(h.t.Context(), filepath.Join(programs(), program), args...)
 	cmd.Env, cmd.Dir = h.environ(), "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if uid != me {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
 	}
