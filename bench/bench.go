@@ -44,6 +44,7 @@ func (b *bench) measurements() []measurement {
 		{[]int{9}, b.measureLarge},
 		{[]int{3}, b.measureRelay},
 		{[]int{4, 5, 6, 8}, b.measureQueue},
+		{[]int{11}, b.measureAlias},
 	}
 }
 

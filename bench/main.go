@@ -79,8 +79,8 @@ func parseOptions(args []string) (*options, error) {
 	o.only = map[int]bool{}
 	for word := range strings.SplitSeq(*only, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(word))
-		if err != nil || n < 1 || n > 10 {
-			return nil, fmt.Errorf("-only %q: numbers from 1 to 10 with commas", *only)
+		if err != nil || n < 1 || n > 11 {
+			return nil, fmt.Errorf("-only %q: numbers from 1 to 11 with commas", *only)
 		}
 		o.only[n] = true
 	}

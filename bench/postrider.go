@@ -55,10 +55,11 @@ func newPostrider(ctx context.Context, bin, dir string, s *sink) (p *postrider, 
 spool = %q
 run_dir = %q
 submission.listen = [%q]
+local.aliases = [%q]
 [[smarthost]]
 address = %q
 tls = "none"
-`, p.spool(), p.path("run"), p.address, s.address)
+`, p.spool(), p.path("run"), p.address, p.aliasFile(), s.address)
 	if err := os.WriteFile(p.path("postrider.toml"), []byte(text), 0o644); err != nil {
 		return nil, err
 	}
