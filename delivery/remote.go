@@ -49,7 +49,7 @@ func (t *attempt) relay(ctx context.Context, route policy.Route) {
 }
 
 func (t *attempt) relayBy(ctx context.Context, s policy.Smarthost) {
-	host, port, byMX := splitNextHop(s)
+	host, port, byMX := s.NextHop()
 	auth, err := readCredentials(s)
 	if err != nil {
 		t.putOff("4.3.5", err.Error())
@@ -57,7 +57,7 @@ func (t *attempt) relayBy(ctx context.Context, s policy.Smarthost) {
 		return
 	}
 	lookup := t.agent.Resolver.LookupHost
-	if byMX || strings.HasPrefix(host, "[") {
+	if byMX {
 		lookup = t.agent.Resolver.Lookup
 	}
 	hosts, err := lookup(ctx, host)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -79,19 +78,10 @@ func relayRule(s policy.Smarthost, from, to address.Address) string {
 	return strings.Join(why, " and ")
 }
 
-// relayHop reads a smarthost's address as delivery does: a domain without a port
-// has its MX hosts looked up.
+// relayHop is where a smarthost is found.
 func relayHop(s policy.Smarthost) hop {
-	if i := strings.LastIndexByte(s.Address, ':'); i >= 0 && !strings.HasSuffix(s.Address, "]") {
-		if n, err := strconv.ParseUint(s.Address[i+1:], 10, 16); err == nil {
-			return hop{name: s.Address[:i], port: uint16(n), byMX: strings.HasPrefix(s.Address, "["), ours: true}
-		}
-	}
-	h := hop{name: s.Address, port: 25, byMX: true, ours: true}
-	if s.Implicit {
-		h.port = 465
-	}
-	return h
+	name, port, byMX := s.NextHop()
+	return hop{name: name, port: port, byMX: byMX, ours: true}
 }
 
 // findHosts asks the DNS for the hosts of all leaves.
