@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"postrider/queue"
 )
 
 // commandPath is where commands without a directory are looked for.
@@ -30,7 +32,13 @@ func (m *Mailboxes) pipe(ctx context.Context, j Job, e Envelope, message message
 	if err != nil {
 		return Outcome{}, fmt.Errorf("command %s: %w", shown(j.line), err)
 	}
-	return outcomeOfCommand(j.line, end), nil
+	o := outcomeOfCommand(j.line, end)
+	if code := end.status.ExitStatus(); j.mailbox && (code == notFound || code == notExecutable) {
+		// While it is being installed anew, nobody's mail is to be returned.
+		o.Result, o.Status = queue.Temporary, "4.3.5"
+		o.Text += "; local.mailbox names it"
+	}
+	return o, nil
 }
 
 // argvOf are the words to execute. What is found nowhere may be built into the
@@ -76,10 +84,6 @@ func workingDirectory(j Job) (string, error) {
 // variables are the environment of a command. What came with the mail has none of
 // the characters that a shell would act upon.
 func (m *Mailboxes) variables(j Job, e Envelope) []string {
-	original := e.original()
-	if original == "" {
-		original = e.To.String()
-	}
 	sh := j.Owner.Shell
 	if sh == "" {
 		sh = shell
@@ -94,7 +98,7 @@ func (m *Mailboxes) variables(j Job, e Envelope) []string {
 		"DOMAIN=" + harmless(e.To.Domain),
 		"EXTENSION=" + harmless(j.extension),
 		"RECIPIENT=" + harmless(e.To.String()),
-		"ORIGINAL_RECIPIENT=" + harmless(original),
+		"ORIGINAL_RECIPIENT=" + harmless(e.original()),
 		"SENDER=" + harmless(e.From.String()),
 	}, m.environment...)
 }

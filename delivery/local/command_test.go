@@ -137,7 +137,7 @@ func TestCommandGetsTheMessage(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 	large := func(a *act) { a.Size = 5 << 20 }
-	want(t, s.run(t, "wc -l", large), queue.Delivered, "2.0.0", ": 349529")
+	want(t, s.run(t, "wc -l", large), queue.Delivered, "2.0.0", ": 349530")
 	// What it does not care to read is its own business.
 	want(t, s.run(t, "true", large), queue.Delivered, "2.0.0", "")
 	want(t, s.run(t, "exit 67", large), queue.Failed, "5.1.1", "")
@@ -231,7 +231,7 @@ func TestPipeMailbox(t *testing.T) {
 	a.Message = "Subject: x\n\ny\n"
 	a.Envelope.To = address.Address{Local: s.Name + "+-x;'y z'$(touch z)", Domain: "Example.com"}
 	out, _ := s.do(t, a)
-	want(t, out, queue.Delivered, "2.0.0", fmt.Sprintf(": [-d][%s][a %s b][-x__y_z___touch_z_][$(touch x)][@example.com]%s ", s.Name, s.Home, s.Home))
+	want(t, out, queue.Delivered, "2.0.0", fmt.Sprintf(": [-d][%s][a %s b][_x__y_z___touch_z_][$(touch x)][@example.com]%s ", s.Name, s.Home, s.Home))
 	if got := list(t, s.Home); got != "" {
 		t.Errorf("made %s", got)
 	}
@@ -242,5 +242,8 @@ func TestPipeMailbox(t *testing.T) {
 	want(t, out, queue.Expanded, "2.0.0", "forwarded")
 	missing := act{Template: "pipe:" + filepath.Join(s.dir, "nowhere"), Message: "\nx\n"}
 	out, _ = s.do(t, missing)
-	want(t, out, queue.Failed, "5.3.0", "exit status 127")
+	want(t, out, queue.Temporary, "4.3.5", "exit status 127: command not found; local.mailbox names it")
+	s.must(t, os.WriteFile(s.dir+"/nowhere", []byte("#!/bin/sh\n"), 0o644))
+	out, _ = s.do(t, missing)
+	want(t, out, queue.Temporary, "4.3.5", "exit status 126")
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 )
 
 // Deliver puts one message where its recipient wants it, unless the user has a
@@ -68,9 +70,29 @@ func (m *Mailboxes) appendMbox(ctx context.Context, j Job, message messageWriter
 	}
 	err := m.deposit(ctx, spot{path: j.path, owner: &j.Owner}, message)
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w; run local delivery as root, or let its user belong to group mail with the mail directory root:mail mode 2775 and mailboxes mode 0660", err)
+		return denied(j, err)
 	}
 	return err
+}
+
+// denied says what keeps us from a mailbox.
+func denied(j Job, err error) error {
+	u := j.Owner
+	if os.Geteuid() != u.UID {
+		return fmt.Errorf("%w; run local delivery as root, or let its user belong to group mail with the mail directory root:mail mode 2775 and mailboxes mode 0660", err)
+	}
+	fi, statErr := os.Lstat(j.path)
+	switch {
+	case statErr == nil && ownerOf(fi) != u.UID:
+		return notOwned(j.path, fi, u)
+	case statErr == nil && fi.Mode()&0o600 != 0o600:
+		return temporary("4.2.0", fmt.Sprintf("mailbox %s has mode %#o: chmod u+rw", j.path, fi.Mode().Perm()))
+	}
+	return fmt.Errorf("%w; make the mail directory %s root:mail with mode 2775", err, filepath.Dir(j.path))
+}
+
+func notOwned(path string, fi fs.FileInfo, u User) error {
+	return temporary("4.2.0", fmt.Sprintf("mailbox %s belongs to uid %d, not to %s (uid %d): chown it", path, ownerOf(fi), u.Name, u.UID))
 }
 
 // deposit locks a file of the kind mbox and appends the message to it.

@@ -12,7 +12,7 @@ type Envelope struct {
 	// To is the recipient; of a file or command, the user or list it belongs to.
 	To address.Address
 	// Original is the recipient as the sender gave it, plain or as
-	// "rfc822;address"; empty if it is not known. It becomes X-Original-To.
+	// "rfc822;address"; empty if it is To, or the first of Via. It becomes X-Original-To.
 	Original string
 	// Target says what the message goes into. Of kind queue.TargetAddress, that is
 	// the user whom the local part of To names, as queue.TargetUser.
@@ -23,10 +23,13 @@ type Envelope struct {
 
 // original is the recipient as the sender gave it, as far as anybody knows.
 func (e Envelope) original() string {
-	if e.Original == "" && len(e.Via) > 0 {
+	switch {
+	case e.Original != "":
+		return plainOriginal(e.Original)
+	case len(e.Via) > 0:
 		return clean(e.Via[0].String(), false)
 	}
-	return plainOriginal(e.Original)
+	return clean(e.To.String(), false)
 }
 
 // Outcome is what became of a request.

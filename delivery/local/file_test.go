@@ -17,7 +17,7 @@ func toFile(path string) local.Envelope {
 	return local.Envelope{To: address.Address{Local: "list", Domain: "example.com"}, Target: queue.Target{Kind: queue.TargetFile, Value: path}}
 }
 
-const fileEntry = "From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nDelivered-To: list@example.com\nSubject: x\n\n>From y\n\n"
+const fileEntry = "From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nX-Original-To: list@example.com\nDelivered-To: list@example.com\nSubject: x\n\n>From y\n\n"
 
 func TestFile(t *testing.T) {
 	needRoot(t)

@@ -57,9 +57,7 @@ func preamble(f format, env Envelope, now time.Time) string {
 		fmt.Fprintf(&b, "From %s %s\n", sender, now.Format(time.ANSIC))
 	}
 	fmt.Fprintf(&b, "Return-Path: <%s>\n", clean(env.From.String(), false))
-	if original := env.original(); original != "" {
-		fmt.Fprintf(&b, "X-Original-To: %s\n", original)
-	}
+	fmt.Fprintf(&b, "X-Original-To: %s\n", env.original())
 	fmt.Fprintf(&b, "Delivered-To: %s\n", deliveredTo(env.To))
 	return b.String()
 }

@@ -70,7 +70,7 @@ func (m *Mailboxes) readForward(j Job) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("read %s's .forward: %w", j.Owner.Name, err)
+		return "", fmt.Errorf("read .forward of user %s: %w; mail waits until the user can read it", j.Owner.Name, err)
 	}
 	if !saysAnything(text) {
 		return "", nil
@@ -175,7 +175,7 @@ func readList(j Job) (string, error) {
 	}
 	f, err := os.OpenFile(j.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return "", fmt.Errorf("read include file as user %s: %w", j.Owner.Name, err)
+		return "", fmt.Errorf("read include file as user %s: %w; make it readable for %s, or take it out of the .forward", j.Owner.Name, err, j.Owner.Name)
 	}
 	defer f.Close()
 	fi, err := f.Stat()

@@ -78,6 +78,8 @@ func (m *Mailboxes) open(box *mailbox) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
 		return temporary("4.2.0", fmt.Sprintf("mailbox %s is a symbolic link: put the file itself there", box.path))
+	case errors.Is(err, unix.EISDIR):
+		return temporary("4.2.0", fmt.Sprintf("mailbox %s is a directory: move it away, or let local.mailbox say maildir:", box.path))
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%s is being made: %w", box.path, errBusy)
 	case err != nil:
@@ -158,7 +160,7 @@ func (box *mailbox) check() (fs.FileInfo, error) {
 	case box.named && fi.Mode()&0o111 != 0:
 		return nil, temporary("4.2.0", fmt.Sprintf("file %s is a program (mode %#o): will not append to it", box.path, fi.Mode().Perm()))
 	case !box.named && ownerOf(fi) != u.UID:
-		return nil, temporary("4.2.0", fmt.Sprintf("mailbox %s belongs to uid %d, not to %s (uid %d): chown it", box.path, ownerOf(fi), u.Name, u.UID))
+		return nil, notOwned(box.path, fi, *u)
 	}
 	return fi, nil
 }

@@ -56,7 +56,7 @@ func TestDeliverFormat(t *testing.T) {
 		want    string
 	}{
 		{"plain", envelope(), "Subject: hi\n\nhello\n",
-			"From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nDelivered-To: alice@example.com\nSubject: hi\n\nhello\n\n"},
+			"From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nX-Original-To: alice@example.com\nDelivered-To: alice@example.com\nSubject: hi\n\nhello\n\n"},
 		{"null sender and original", local.Envelope{To: envelope().To, Original: "rfc822;root@example.com"}, "Subject: hi\n\nhello\n",
 			"From MAILER-DAEMON Wed Mar  4 12:00:00 2026\nReturn-Path: <>\nX-Original-To: root@example.com\nDelivered-To: alice@example.com\nSubject: hi\n\nhello\n\n"},
 		{"untyped original", local.Envelope{To: envelope().To, Original: "root"}, "\n",
@@ -68,7 +68,7 @@ func TestDeliverFormat(t *testing.T) {
 		{"misleading fields", envelope(), "Return-Path: <x@y>\n z\nA: 1\ncontent-length : 5\nReturn-Pathology: x\n\nReturn-Path: stays\n",
 			top + "A: 1\nReturn-Pathology: x\n\nReturn-Path: stays\n\n"},
 		{"hostile sender", local.Envelope{From: address.Address{Local: "a b\nFrom x", Domain: "example.net"}, To: envelope().To}, "\n",
-			"From \"a_b_From_x\"@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <\"a b_From x\"@example.net>\nDelivered-To: alice@example.com\n\n\n"},
+			"From \"a_b_From_x\"@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <\"a b_From x\"@example.net>\nX-Original-To: alice@example.com\nDelivered-To: alice@example.com\n\n\n"},
 		{"long lines", envelope(), "Subject: hi\n\n" + strings.Repeat("x", 200_000) + "From here\nFrom " + strings.Repeat("y", 200_000) + "\n",
 			top + "Subject: hi\n\n" + strings.Repeat("x", 200_000) + "From here\n>From " + strings.Repeat("y", 200_000) + "\n\n"},
 		{"bytes as they are", envelope(), "Subject: \xff\n\n\x00\xe4\r\n", top + "Subject: \xff\n\n\x00\xe4\r\n\n"},
@@ -86,7 +86,7 @@ func TestDeliverFormat(t *testing.T) {
 	}
 }
 
-const top = "From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nDelivered-To: alice@example.com\n"
+const top = "From bob@example.net Wed Mar  4 12:00:00 2026\nReturn-Path: <bob@example.net>\nX-Original-To: alice@example.com\nDelivered-To: alice@example.com\n"
 
 func TestRecipients(t *testing.T) {
 	tests := []struct {

@@ -19,6 +19,9 @@ func (m *Mailboxes) store(j Job, message messageWriter) error {
 		return err
 	}
 	dir, err := openMaildir(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return temporary("4.3.5", fmt.Sprintf("maildir %s: its directory does not exist, make it", j.path))
+	}
 	if err != nil {
 		return fmt.Errorf("open maildir: %w", err)
 	}

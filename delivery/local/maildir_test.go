@@ -136,7 +136,7 @@ func TestMaildirIsForItsOwner(t *testing.T) {
 	a := act{Template: "maildir:{home}/Maildir", Message: "Subject: x\n\ny\n"}
 	out, _ := s.do(t, a)
 	want(t, out, queue.Delivered, "2.0.0", s.Home+"/Maildir")
-	if got := stored(t, s.Home+"/Maildir"); !strings.HasPrefix(got, "Return-Path: <bob@example.net>\nDelivered-To: alice@example.com\nSubject: x\n") {
+	if got := stored(t, s.Home+"/Maildir"); !strings.HasPrefix(got, "Return-Path: <bob@example.net>\nX-Original-To: alice@example.com\nDelivered-To: alice@example.com\nSubject: x\n") {
 		t.Errorf("%q", got)
 	}
 	m := newMailboxes(t, local.Options{Template: a.Template, Lookup: func(string) (*local.User, error) { return &s.User, nil }})

@@ -34,6 +34,7 @@ type Job struct {
 	path      string // of the mailbox or file
 	forward   string // path of the .forward to look at first
 	extension string
+	mailbox   bool     // the command is how everybody's mail is delivered
 	line      string   // the command, as it was written
 	argv      []string // the words of the command, if no shell has to find them
 	dir       string   // where the command runs; the home directory if empty
@@ -148,7 +149,7 @@ func (m *Mailboxes) planPipe(j Job, e Envelope) (Job, error) {
 	if j.Owner.UID == 0 {
 		return Job{}, temporary("4.3.5", fmt.Sprintf("will not run %q as root: name somebody who gets the mail of %s in the alias file", m.template.text, j.Owner.Name))
 	}
-	j.means, j.Command = toCommand, true
+	j.means, j.Command, j.mailbox = toCommand, true, true
 	j.Limit += m.commandTimeout
 	j.line = m.template.text
 	j.argv = m.template.command(&j.Owner, e.To.Domain, j.extension)

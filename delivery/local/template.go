@@ -122,6 +122,10 @@ func (t template) command(u *User, domain, extension string) []string {
 	words := make([]string, len(t.words))
 	for i, w := range t.words {
 		words[i] = values.Replace(w)
+		// What came with the mail is no option.
+		if words[i] != w && strings.HasPrefix(words[i], "-") && !strings.HasPrefix(w, "-") {
+			words[i] = "_" + words[i][1:]
+		}
 	}
 	return words
 }

@@ -45,7 +45,7 @@ func (t *Turns[Place]) Enter(ctx context.Context, place Place, how Turn) (leave 
 			t.move(q)
 			return func() { t.move(q); <-q.inside; t.part(place, q) }, nil
 		case err == nil && left <= 0:
-			err = fmt.Errorf("other deliveries have been under way for %v", t.still(q).Round(time.Millisecond))
+			err = fmt.Errorf("other deliveries have been under way for %v", t.still(q).Round(time.Second))
 		}
 		if err != nil {
 			t.part(place, q)

@@ -62,7 +62,7 @@ func (e *Expander) Expand(ctx context.Context, to address.Address) Expansion {
 
 // Forward expands the text of a user's .forward. The address is the user's own, of
 // the leaf that led to the user, and via what was expanded before it. The user's
-// own name stands for the mailbox; one that was expanded before is a loop and
+// own name stands for the mailbox, here and in aliases; one that was expanded before is a loop and
 // refused. A text that names nobody leaves the user's mailbox as the only leaf.
 //
 // ReversePath is set only for leaves of a list with an owner that the text names;

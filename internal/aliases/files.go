@@ -55,8 +55,8 @@ func NewFiles(paths []string) *Files {
 	return f
 }
 
-// Table gives what the files say now. A file that does not exist says nothing;
-// one that cannot be read is an error.
+// Table gives what the files say now. A file that has never existed says nothing;
+// one that is there no more, or cannot be read, is an error.
 func (f *Files) Table() (*Table, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,10 +85,13 @@ func (f *Files) refresh(known *file) (bool, error) {
 		return false, nil
 	}
 	text, info, err := readRegular(known.path, maxFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		gone := known.stamp.exists
-		*known = file{path: known.path}
-		return gone, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && known.stamp.exists:
+		// Editors take a file away for a moment, and whoever does so for good must not
+		// have the mail of every alias returned.
+		return false, fmt.Errorf("alias file %s has vanished: put it back, if need be empty, or take it out of local.aliases and reload", known.path)
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	}
 	if err != nil {
 		return false, unreadable(known.path, err)

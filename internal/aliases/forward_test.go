@@ -55,7 +55,8 @@ func TestForward(t *testing.T) {
 		{"back to a list", "alice", "list", []string{"list"}, []string{"list@example.org refused 5.4.6"}},
 		{"back with extension", "alice", "list+x", []string{"list"}, []string{"list+x@example.org refused 5.4.6"}},
 		{"back by another alias", "alice", "bobs", []string{"bob"}, []string{"bob@example.org refused 5.4.6"}},
-		{"to oneself by an alias", "alice", "mine", nil, []string{"alice@example.org refused 5.4.6"}},
+		{"to oneself by an alias", "alice", "mine", nil, []string{own}},
+		{"to a list that one is on", "alice", "list", nil, []string{own, bob}},
 		{"via an alias of one's own name", "alice", "alice, carol", []string{"alice"}, []string{own, "user carol@example.org carol"}},
 		{"remote on the way", "alice", "bob", []string{"bob@example.net"}, []string{bob}},
 		{"include", "alice", ":include:{TMP}/inc", nil, []string{bob, "address r@example.net", own}},
@@ -93,7 +94,7 @@ func TestLoginUnlikeTheAddress(t *testing.T) {
 	h = newHost(t, "mine: al\n")
 	h.LookupUser = func(string) (*aliases.User, error) { return &aliases.User{Name: "alice", UID: 1001}, nil }
 	equal(t, h.forward(t, "alice", "al"), "mailbox al@example.org alice")
-	equal(t, h.forward(t, "alice", "mine"), "al@example.org refused 5.4.6")
+	equal(t, h.forward(t, "alice", "mine"), "mailbox al@example.org alice")
 
 	x = h.Forward(t.Context(), "a+b", parse(t, "a+b"), nil, "")
 	equal(t, h.tell(x), "mailbox a+b@example.org a+b")

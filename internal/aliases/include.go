@@ -12,16 +12,22 @@ const maxInclude = 16 << 20
 
 // ReadInclude reads an include file that an alias names, with the rights of this
 // process. What is not there, or is no regular file, is refused for good; what
-// cannot be read may be readable later.
+// cannot be read, or is not for whoever chose it, may be readable later.
 func ReadInclude(path string) (text string, refused *Refusal) {
-	text, _, err := readRegular(path, maxInclude)
+	text, info, err := readRegular(path, maxInclude)
+	if err == nil {
+		err = checkWay(path, info)
+	}
 	var inPath *fs.PathError
 	if errors.As(err, &inPath) {
 		err = inPath.Err // the path is told below
 	}
+	var misled *misleading
 	switch {
 	case err == nil:
 		return text, nil
+	case errors.As(err, &misled):
+		return "", temporary("4.7.1", fmt.Sprintf("include file %s: %v", path, misled))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ENAMETOOLONG):
 		return "", permanent("5.2.4", fmt.Sprintf("include file %s does not exist", path))
 	case errors.Is(err, errNotRegular), errors.Is(err, errTooLarge), errors.Is(err, syscall.ENXIO):

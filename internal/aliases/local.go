@@ -25,7 +25,7 @@ func (r *run) address(p *place, a address.Address) {
 	looped := false
 	for _, n := range r.names(a.Local) {
 		key := foldKey(n.name)
-		if p.direct && r.isOwn(n.name) {
+		if (p.direct || foldKey(r.user) == key) && r.isOwn(n.name) {
 			r.toUser(p, a, queue.TargetMailbox, r.user, n.extension)
 			return
 		}
@@ -87,7 +87,7 @@ func (r *run) ofUser(p *place, a address.Address, n name) bool {
 	// One whose alias is open is named by that alias, and means the mailbox.
 	system := u.UID > 0 && u.UID < firstUserUID && r.SystemUsers != "" && !p.isOpen(foldKey(n.name))
 	switch {
-	case p.direct && u.Name == r.user:
+	case u.Name == r.user:
 		r.toUser(p, a, queue.TargetMailbox, u.Name, n.extension)
 	case r.before[foldKey(u.Name)]:
 		r.loop(p, a)

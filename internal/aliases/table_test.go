@@ -171,7 +171,9 @@ func TestFilesAreReadAnew(t *testing.T) {
 	if err := os.Remove(h.path("aliases")); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, h.expand(t, "x"), "refused 5.1.1")
+	for range 2 {
+		equal(t, h.expand(t, "x"), "deferred 4.3.5") // an editor may be at it
+	}
 	h.write(t, "aliases", "x: alice\n")
 	equal(t, h.expand(t, "x"), "user alice@example.org alice")
 }

@@ -149,7 +149,7 @@ func (h *host) wantDelivered(t *testing.T, name, subject string) {
 	if st := fi.Sys().(*syscall.Stat_t); int(st.Uid) != uid || int(st.Gid) != group || fi.Mode() != 0o600 {
 		t.Errorf("mailbox has uid %d, gid %d, mode %v", st.Uid, st.Gid, fi.Mode())
 	}
-	if got := h.mailbox(name); !strings.Contains(got, "Return-Path: <"+sender+"@host.test>\nDelivered-To: "+recipient+"@host.test\n") {
+	if got := h.mailbox(name); !strings.Contains(got, "Return-Path: <"+sender+"@host.test>\nX-Original-To: "+recipient+"@host.test\nDelivered-To: "+recipient+"@host.test\n") {
 		t.Errorf("mailbox: %s", got)
 	}
 }

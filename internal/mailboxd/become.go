@@ -63,7 +63,7 @@ func become(j job, gid int, conn *net.UnixConn, stderr io.Writer) (*process, err
 func (p *process) wait() error {
 	defer p.cancel()
 	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("delivering process: %w", err)
+		return fmt.Errorf("delivering process ended with %w", err)
 	}
 	return nil
 }

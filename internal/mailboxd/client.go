@@ -97,6 +97,9 @@ func (c *Client) exchange(conn net.Conn, req request, open func() (io.ReadCloser
 	}
 	// A helper that knows the outcome early reads no further: it has answered then.
 	outcome, err := readAnswer(conn, req.Kind)
+	if err == nil && outcome.Result == queue.Expanded && !req.mayForward() {
+		err = fmt.Errorf("%w: a .forward for a %v", errMalformed, req)
+	}
 	if err != nil {
 		return outcome, brokeOff(err)
 	}

@@ -72,6 +72,13 @@ func (r request) check() error {
 	return nil
 }
 
+// mayForward tells whether a .forward may be the answer: not where something is
+// delivered that one names already, or that is the mailbox itself.
+func (r request) mayForward() bool {
+	k := r.Envelope.Target.Kind
+	return r.Kind != kindDeliver || k == queue.TargetAddress || k == queue.TargetUser
+}
+
 // answer is an outcome on its way. Forward is any bytes, which JSON strings are not.
 type answer struct {
 	Result       queue.Result

@@ -72,9 +72,11 @@ func TestRefusedMailboxes(t *testing.T) {
 	}{
 		{"symlink", func(p string) error { return errors.Join(own(victim), os.Symlink(victim, p)) }, "symbolic link"},
 		{"hard link", func(p string) error { return errors.Join(own(p), os.Link(p, victim)) }, "2 names"},
-		{"another's", func(p string) error { return os.WriteFile(p, []byte("x"), 0o666) }, "permission denied"},
+		{"another's", func(p string) error { return os.WriteFile(p, []byte("x"), 0o644) }, "belongs to uid 0, not to games"},
+		{"not to be written", func(p string) error { return errors.Join(own(p), os.Chmod(p, 0o400)) }, "chmod u+rw"},
 		{"another's, writable", func(p string) error { return errors.Join(os.WriteFile(p, []byte("x"), 0o666), os.Chmod(p, 0o666)) }, "belongs to uid 0"},
-		{"directory", func(p string) error { return os.Mkdir(p, 0o777) }, "directory"},
+		{"directory", func(p string) error { return os.Mkdir(p, 0o777) }, "move it away"},
+		{"in a directory of root alone", func(string) error { return os.Chmod(h.mail, 0o755) }, "root:mail with mode 2775"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,6 +213,29 @@ func TestClientBelievesNoNonsense(t *testing.T) {
 	}
 }
 
+// A .forward is an answer only where one is looked for: the text would be taken for
+// that of a user whom the target names.
+func TestForwardOfACommandIsNonsense(t *testing.T) {
+	for kind, result := range map[queue.TargetKind]queue.Result{
+		queue.TargetUser: queue.Expanded, queue.TargetAddress: queue.Expanded,
+		queue.TargetMailbox: queue.Temporary, queue.TargetFile: queue.Temporary, queue.TargetCommand: queue.Temporary,
+	} {
+		client := &mailboxd.Client{Dial: func(context.Context) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				go func() { _, _ = io.Copy(io.Discard, theirs) }()
+				answer := fmt.Sprintf(`{"Result":%d,"Status":"2.0.0","Text":"x","Forward":"Ym9i"}`, queue.Expanded)
+				_, _ = theirs.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(answer))), answer...))
+				_ = theirs.Close()
+			}()
+			return ours, nil
+		}}
+		if got := client.Deliver(t.Context(), target(kind, "games", ""), text("")); got.Result != result {
+			t.Errorf("target of kind %d: %+v", kind, got)
+		}
+	}
+}
+
 // stalling is a message of which a part comes, and the rest when goOn is closed.
 func stalling(goOn <-chan struct{}, rest io.Reader) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
@@ -286,7 +311,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(goOn)
-	want(t, <-out, queue.Temporary, "4.3.0", "broke off")
+	want(t, <-out, queue.Temporary, "4.3.0", "delivery as user games was cut short: delivering process ended with signal: killed")
 	// It is delivered again, whole, in spite of the lock that was left.
 	want(t, h.client.Deliver(t.Context(), envelope("games"), text("Subject: again\n\nx\n")), queue.Delivered, "2.0.0", "")
 	if got := h.read(t, "games"); !strings.HasSuffix(got, "\n\n"+lastEntry(got)) || !strings.HasSuffix(got, entry+"Subject: again\n\nx\n\n") {

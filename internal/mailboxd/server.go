@@ -19,10 +19,6 @@ import (
 )
 
 const (
-	// turnTime bounds the wait for other deliveries to the same user.
-	turnTime = 30 * time.Second
-	// maxCommands of one user run at once.
-	maxCommands = 8
 	// requestTime bounds the wait for a request.
 	requestTime = 10 * time.Second
 	// maxConnections served at once; others wait to be accepted.
@@ -39,7 +35,7 @@ type Server struct {
 	Stderr io.Writer
 	Logger *slog.Logger
 
-	turns turns
+	turns local.Turns[place]
 }
 
 // Inherited makes a listener of what a helper is started with as standard input:
@@ -151,9 +147,9 @@ func (s *Server) serve(ctx context.Context, settings Settings, req request, conn
 	if known != nil {
 		return known, nil
 	}
-	leave, err := s.turns.enter(ctx, turn{plan.Owner.UID, plan.Command})
+	leave, err := s.turns.Enter(ctx, place{plan.Owner.UID, plan.Command}, turnOf(plan))
 	if err != nil {
-		o := temporary("4.3.2", fmt.Errorf("deliveries to user %s: %w", plan.Owner.Name, err))
+		o := temporary("4.3.2", fmt.Errorf("delivery as user %s waits: %w; see what holds them up: ps -u %s", plan.Owner.Name, err, plan.Owner.Name))
 		return &o, nil
 	}
 	defer leave()
@@ -162,7 +158,12 @@ func (s *Server) serve(ctx context.Context, settings Settings, req request, conn
 		o := temporary("4.3.0", fmt.Errorf("become user %s: %w", plan.Owner.Name, err))
 		return &o, nil
 	}
-	return nil, p.wait()
+	if err := p.wait(); err != nil {
+		// Whether it gave an outcome nobody knows; if so, this one is not read.
+		o := temporary("4.3.0", fmt.Errorf("delivery as user %s was cut short: %w", plan.Owner.Name, err))
+		return &o, nil
+	}
+	return nil, nil
 }
 
 // planOf says who has to do what is asked for, or answers it.

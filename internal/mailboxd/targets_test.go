@@ -307,6 +307,9 @@ func TestMaildirAndPipeMailboxes(t *testing.T) {
 	want(t, h.client.Deliver(t.Context(), envelope("games"), text("\nx\n")), queue.Delivered, "2.0.0", "maildir "+h.dir+"/games/Maildir")
 	wantFile(t, h.dir+"/games/Maildir", uid, gid, os.ModeDir|0o700)
 
+	h = newTargetHost(t, func(s *mailboxd.Settings) { s.Template = "maildir:" + s.Spool + "/none/{user}" })
+	want(t, h.client.Deliver(t.Context(), envelope("games"), text("\nx\n")), queue.Temporary, "4.3.5", "its directory does not exist, make it")
+
 	h = newTargetHost(t, func(s *mailboxd.Settings) { s.Template = "pipe:/usr/bin/id -g {user}" })
 	want(t, h.client.Deliver(t.Context(), envelope("games+x"), text("\n"+large)), queue.Delivered, "2.0.0", fmt.Sprintf(": %d", gid))
 	h.put(t, h.dir+"/forward/games", "bob\n", "games")
