@@ -34,16 +34,15 @@ func (r *reason) Error() string { return r.kind.Error() + ": " + r.text }
 func (r *reason) Unwrap() error { return r.kind }
 
 var (
-	errQuote    = &reason{ErrSyntax, "closing quote is missing"}
-	errComment  = &reason{ErrSyntax, "closing parenthesis is missing"}
-	errAngle    = &reason{ErrSyntax, "unpaired angle bracket"}
-	errLocal    = &reason{ErrSyntax, "nothing stands before the @"}
-	errLong     = &reason{ErrSyntax, "local part is too long"}
-	errTrailing = &reason{ErrSyntax, "text follows the address"}
-	errBlank    = &reason{ErrSyntax, "blank or comment inside the address"}
-	errSpecial  = &reason{ErrSyntax, "special character outside quotes"}
-	errLiteral  = &reason{ErrDomain, "address literal must be [192.0.2.1] or [IPv6:2001:db8::1]"}
-	errLength   = &reason{ErrDomain, "the name or a part of it is too long for the DNS"}
+	errQuote   = &reason{ErrSyntax, "closing quote is missing"}
+	errComment = &reason{ErrSyntax, "closing parenthesis is missing"}
+	errAngle   = &reason{ErrSyntax, "unpaired angle bracket"}
+	errLocal   = &reason{ErrSyntax, "nothing stands before the @"}
+	errLong    = &reason{ErrSyntax, "local part is too long"}
+	errBlank   = &reason{ErrSyntax, "blank or comment inside the address"}
+	errSpecial = &reason{ErrSyntax, "special character outside quotes"}
+	errLiteral = &reason{ErrDomain, "address literal must be [192.0.2.1] or [IPv6:2001:db8::1]"}
+	errLength  = &reason{ErrDomain, "the name or a part of it is too long for the DNS"}
 )
 
 // BadAddress is a part of a list that could not be read as an address.

@@ -45,7 +45,7 @@ func check(t *testing.T, a address.Address) {
 }
 
 func FuzzParseList(f *testing.F) {
-	for _, s := range []string{"a@x, b@y", "g: a, b;", "a (c, d), <e", "\"x, y\" <z>", "a@x b@y;;", "<@r,@s:a@x>, b", "a\n b"} {
+	for _, s := range []string{"a@x, b@y", "g: a, b;", "a (c, d), <e", "\"x, y\" <z>", "a@x b@y;;", "<@r,@s:a@x>, b", "a\n b", "a . b (c) <d> e", "a@x. b (c", "\"a\tb\" .c@x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -57,7 +57,8 @@ func FuzzParseList(f *testing.F) {
 		if again := address.CompleteHeader(done, "o.example"); again != done {
 			t.Fatalf("%q completed to %q, then to %q", s, done, again)
 		}
-		if strings.ReplaceAll(done, "@o.example", "") != strings.ReplaceAll(s, "@o.example", "") {
+		added := strings.NewReplacer("@o.example", "", ",", "")
+		if added.Replace(done) != added.Replace(s) || strings.Count(done, ",") < strings.Count(s, ",") {
 			t.Fatalf("%q completed to %q: other text changed", s, done)
 		}
 		after, _ := address.ParseHeader(done)

@@ -9,7 +9,9 @@ type found struct {
 	start, end int
 	// localEnd is where a missing domain would be written.
 	localEnd int
-	err      error
+	// follows says that only blanks part it from an address before it.
+	follows bool
+	err     error
 }
 
 // walker reads a list of mailboxes and groups (RFC 5322 §3.4) member by member.
@@ -89,20 +91,18 @@ func (w *walker) finish() {
 		w.bad(toks, err)
 		return
 	}
+	bracketed := false
 	for len(toks) > 0 {
 		i := slices.IndexFunc(toks, func(t token) bool { return t.kind == open })
 		if i < 0 {
 			break
 		}
 		n := slices.IndexFunc(toks[i:], func(t token) bool { return t.kind == closing })
-		w.spec(trim(toks[i+1 : i+n]))
+		w.spec(trim(toks[i+1:i+n]), false)
+		bracketed = true
 		toks = trim(toks[i+n+1:])
-		if !hasKind(toks, open) && len(toks) > 0 && !hasKind(toks, at) {
-			w.bad(toks, errTrailing)
-			return
-		}
 	}
-	w.words(toks)
+	w.words(toks, bracketed)
 }
 
 // broken finds what makes a whole member unreadable.
@@ -135,33 +135,42 @@ func (w *walker) broken(toks []token) error {
 }
 
 // words reads addresses without brackets; blanks and comments part them, except
-// around an at.
-func (w *walker) words(toks []token) {
-	for len(toks) > 0 {
-		n := 0
+// around an at or a dot (RFC 5322 §4.4). follows says that an address in brackets
+// comes before them.
+func (w *walker) words(toks []token, follows bool) {
+	for ; len(toks) > 0; follows = true {
+		n, inDomain := 0, false
 		for n < len(toks) {
 			if !isBlank(toks[n]) {
+				inDomain = inDomain || toks[n].kind == at
 				n++
 				continue
 			}
 			rest := trim(toks[n:])
-			if toks[n-1].kind != at && (len(rest) == 0 || rest[0].kind != at) {
+			if len(rest) == 0 || !w.joined(toks[n-1], rest[0], inDomain) {
 				break
 			}
 			n = len(toks) - len(rest)
 		}
-		w.spec(toks[:n])
+		w.spec(toks[:n], follows)
 		toks = trim(toks[n:])
 	}
 }
 
+// joined reports whether two tokens with blanks between them belong to one address.
+// A final dot of a domain ends it: what follows is another address.
+func (w *walker) joined(a, b token, inDomain bool) bool {
+	final := inDomain && a.end-a.start > 1
+	return a.kind == at || b.kind == at || b.startsWithDot(w.s) || a.endsWithDot(w.s) && !final
+}
+
 // spec reads one address.
-func (w *walker) spec(toks []token) {
+func (w *walker) spec(toks []token, follows bool) {
 	if len(toks) == 0 {
 		return
 	}
 	addr, localEnd, err := parseSpec(w.s, toks)
-	f := found{addr: addr, start: toks[0].start, end: toks[len(toks)-1].end, localEnd: localEnd}
+	f := found{addr: addr, start: toks[0].start, end: toks[len(toks)-1].end, localEnd: localEnd, follows: follows}
 	if err != nil {
 		f.err = refuse(w.s[f.start:f.end], err)
 	}

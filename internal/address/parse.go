@@ -54,16 +54,24 @@ func ParseHeader(value string) (good []Address, bad []BadAddress) {
 }
 
 // CompleteHeader writes @origin after each address in the value of an address
-// field that has no domain. Everything else stays byte for byte: phrases,
-// comments, groups, folding and what cannot be read.
+// field that has no domain, and a comma between it and one that only blanks part
+// from it. Everything else stays byte for byte: phrases, comments, groups, folding
+// and what cannot be read.
 func CompleteHeader(value, origin string) string {
 	if origin == "" {
 		return value
 	}
 	var b strings.Builder
-	copied := 0
+	copied, end, before := 0, 0, false
 	walk(value, func(f found) {
-		if f.err != nil || f.addr.Domain != "" {
+		bare := f.err == nil && f.addr.Domain == ""
+		if f.follows && (bare || before) {
+			at := end + len(strings.TrimRight(value[end:f.start], " \t\r\n"))
+			b.WriteString(value[copied:at] + ",")
+			copied = at
+		}
+		before, end = bare, f.end
+		if !bare {
 			return
 		}
 		b.WriteString(value[copied:f.localEnd])
@@ -109,9 +117,10 @@ func ParsePath(s string) (Address, error) {
 
 // ParseReversePath reads the value of sendmail's -f option: any form of one
 // mailbox, or nothing or <> for the null reverse-path. Of several addresses the
-// first is taken, and a control character ends the value; warning then says in
+// first is taken, and a control character within ends the value; warning then says in
 // words what was ignored.
 func ParseReversePath(s string) (a Address, warning string, err error) {
+	s = strings.Trim(s, " \t\r\n")
 	if i := strings.IndexFunc(s, isControl); i >= 0 {
 		warning = "sender address cut at a control character"
 		s = s[:i]

@@ -18,7 +18,7 @@ func TestRewriteHeader(t *testing.T) {
 		{` "A, B" <a@old.test> (x@old.test),` + "\n\t b@keep.test , us: c@OLD.test, <\"d e\"@old.test>;\n",
 			` "A, B" <a@new.test> (x@old.test),` + "\n\t b@keep.test , us: c@OLD.test, <\"d e\"@new.test>;\n"},
 		{" <@relay.test:a@old.test>\n", " <a@new.test>\n"},
-		{" a@old.test (open\n", " a@old.test (open\n"},
+		{" a@old.test (open, b@old.test\n", " a@old.test (open, b@old.test\n"},
 		{" a\n", " a\n"},
 		{"\n", "\n"},
 	} {

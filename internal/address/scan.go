@@ -26,6 +26,10 @@ type token struct {
 	start, end int
 }
 
+func (t token) startsWithDot(s string) bool { return t.kind == atom && s[t.start] == '.' }
+
+func (t token) endsWithDot(s string) bool { return t.kind == atom && s[t.end-1] == '.' }
+
 // scanner splits the value of an address field into tokens (RFC 5322 §3.2), in
 // one pass and without looking back.
 type scanner struct {
@@ -104,8 +108,10 @@ func (sc *scanner) quotedString() kind {
 	return broken
 }
 
+// comment takes a comment. One that is not closed goes on to the end of the text;
+// where that holds an at, there may be addresses in it, and it is broken.
 func (sc *scanner) comment() kind {
-	depth := 0
+	start, depth := sc.pos, 0
 	for i := sc.pos; i < len(sc.s); i++ {
 		switch sc.s[i] {
 		case '\\':
@@ -120,6 +126,9 @@ func (sc *scanner) comment() kind {
 		}
 	}
 	sc.pos = len(sc.s)
+	if strings.IndexByte(sc.s[start:], '@') < 0 {
+		return comment
+	}
 	return broken
 }
 

@@ -21,6 +21,7 @@ func parseSpec(s string, toks []token) (Address, int, error) {
 	if i >= 0 {
 		localToks = trim(toks[:i])
 	}
+	localToks = joinDots(s, localToks)
 	if len(localToks) == 0 {
 		return Address{}, 0, errLocal
 	}
@@ -30,7 +31,7 @@ func parseSpec(s string, toks []token) (Address, int, error) {
 	}
 	a := Address{Local: local}
 	if i >= 0 {
-		if a.Domain, err = domainPart(s, trim(toks[i+1:])); err != nil {
+		if a.Domain, err = domainPart(s, joinDots(s, trim(toks[i+1:]))); err != nil {
 			return Address{}, 0, err
 		}
 	}
@@ -49,6 +50,26 @@ func dropRoute(toks []token) []token {
 	return trim(toks[i+1:])
 }
 
+// joinDots leaves out the blanks and comments next to a dot, which were allowed
+// there of old (RFC 5322 §4.4).
+func joinDots(s string, toks []token) []token {
+	if !slices.ContainsFunc(toks, isBlank) {
+		return toks
+	}
+	var kept []token
+	for len(toks) > 0 {
+		rest := trim(toks)
+		if len(rest) > 0 && len(kept) > 0 && !rest[0].startsWithDot(s) && !kept[len(kept)-1].endsWithDot(s) {
+			kept = append(kept, toks[:len(toks)-len(rest)]...)
+		}
+		if len(rest) > 0 {
+			kept, rest = append(kept, rest[0]), rest[1:]
+		}
+		toks = rest
+	}
+	return kept
+}
+
 func lastAt(toks []token) int {
 	for i := len(toks) - 1; i >= 0; i-- {
 		if toks[i].kind == at {
@@ -64,7 +85,8 @@ func localPart(s string, toks []token) (string, error) {
 		text := s[t.start:t.end]
 		switch t.kind {
 		case quoted:
-			b.WriteString(unescape(text[1 : len(text)-1]))
+			// A tab in quotes is white space for folding (RFC 5322 §3.2.4).
+			b.WriteString(strings.ReplaceAll(unescape(text[1:len(text)-1]), "\t", " "))
 		case atom:
 			if strings.IndexByte(text, ')') >= 0 || dangling(text) {
 				return "", errSpecial
@@ -87,10 +109,17 @@ func dangling(text string) bool {
 }
 
 func domainPart(s string, toks []token) (string, error) {
-	if len(toks) != 1 || toks[0].kind != atom && toks[0].kind != literal {
-		return "", ErrDomain
+	if len(toks) == 1 && toks[0].kind == literal {
+		return checkDomain(s[toks[0].start:toks[0].end])
 	}
-	return checkDomain(s[toks[0].start:toks[0].end])
+	var b strings.Builder
+	for _, t := range toks {
+		if t.kind != atom {
+			return "", ErrDomain
+		}
+		b.WriteString(s[t.start:t.end])
+	}
+	return checkDomain(b.String())
 }
 
 // checkLocal refuses what must not be in a local part, however it is quoted.

@@ -110,13 +110,15 @@ func decoded(t *testing.T, s string) []byte {
 func loadCases(t *testing.T, fits func(*cliCase) bool) []*cliCase {
 	t.Helper()
 	var cases []*cliCase
-	for line := range bytes.Lines(readFile(t, "testdata/cli-cases.jsonl")) {
-		c := new(cliCase)
-		if err := json.Unmarshal(line, c); err != nil {
-			t.Fatal(err)
-		}
-		if fits(c) {
-			cases = append(cases, c)
+	for _, file := range []string{"cli-cases.jsonl", "more-cases.jsonl"} {
+		for line := range bytes.Lines(readFile(t, filepath.Join("testdata", file))) {
+			c := new(cliCase)
+			if err := json.Unmarshal(line, c); err != nil {
+				t.Fatal(err)
+			}
+			if fits(c) {
+				cases = append(cases, c)
+			}
 		}
 	}
 	if len(cases) == 0 {

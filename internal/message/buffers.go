@@ -34,11 +34,17 @@ func (b *Buffers) put(lent *readBuffers) {
 		return
 	}
 	lent.br.Reset(nil)
+	lent.shrink(true)
+	b.pool.Put(lent)
+}
+
+// shrink lets go of what only a large header needs; of its text, too, if that has
+// been read.
+func (lent *readBuffers) shrink(isRead bool) {
 	if cap(lent.field) > keptBuffer {
 		lent.field = nil
 	}
-	if cap(lent.head) > keptBuffer {
+	if isRead && cap(lent.head) > keptBuffer {
 		lent.head = nil
 	}
-	b.pool.Put(lent)
 }

@@ -17,7 +17,7 @@ import (
 const mailerDaemon = "MAILER-DAEMON"
 
 // maxName bounds the full name, so that the From line stays within MaxLine.
-const maxName = 128
+const maxName = 384
 
 // FormatDate gives t as header fields have it (RFC 5322 §3.3), in t's own zone.
 func FormatDate(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
@@ -67,20 +67,23 @@ func (h *headerScan) addMissing() {
 	if !has.date {
 		h.append(prefix+"Date", FormatDate(now))
 	}
-	if !has.from {
-		from := h.opt.From.Qualify(h.opt.Origin)
-		if from.IsNull() {
-			from = address.Address{Local: mailerDaemon, Domain: h.opt.Origin}
-		}
-		if prefix == "" && !h.opt.ForceFrom.IsNull() {
-			from = h.opt.ForceFrom
-		}
-		h.append(prefix+"From", mailbox(h.opt.FullName, from))
-		if prefix == "" {
-			h.facts.From = []address.Address{from}
-		}
-		h.facts.Senders = append(h.facts.Senders, from)
+	if has.from || prefix == "" && !h.opt.ForceFrom.IsNull() {
+		return
 	}
+	from := h.opt.From.Qualify(h.opt.Origin)
+	if from.IsNull() {
+		from = address.Address{Local: mailerDaemon, Domain: h.opt.Origin}
+	}
+	h.addFrom(prefix+"From", from)
+}
+
+// addFrom appends a From or Resent-From field.
+func (h *headerScan) addFrom(name string, from address.Address) {
+	h.append(name, mailbox(h.opt.FullName, from))
+	if name == "From" {
+		h.facts.From = []address.Address{from}
+	}
+	h.facts.Senders = append(h.facts.Senders, from)
 }
 
 func (h *headerScan) append(name, value string) {
@@ -103,17 +106,16 @@ func mailbox(name string, a address.Address) string {
 	return phrase(name) + " <" + oneLine(a.String()) + ">"
 }
 
-// phrase writes a display name: bare if every word is an atom, quoted otherwise,
-// and in encoded words (RFC 2047) where it is not ASCII, so that no host on the
-// way needs SMTPUTF8 for a name.
+// phrase writes a display name: bare if every word is an atom or encoded already,
+// with one blank between words, and quoted otherwise. What is not ASCII goes in
+// encoded words (RFC 2047), so that no host on the way needs SMTPUTF8 for a name.
 func phrase(name string) string {
 	if hasEightBit([]byte(name)) {
 		// Base64, because Go's Q encoding leaves commas and brackets bare.
 		return mime.BEncoding.Encode("utf-8", name)
 	}
-	// Text that looks like an encoded word would be decoded if it were not quoted.
-	if strings.IndexFunc(name, notPhrase) < 0 && !strings.Contains(name, "=?") {
-		return name
+	if strings.IndexFunc(name, notPhrase) < 0 {
+		return strings.Join(strings.Fields(name), " ")
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }

@@ -53,10 +53,10 @@ func splitName(line []byte) (name, colon int, ok bool) {
 	return name, colon, name > 0 && colon < len(line) && line[colon] == ':'
 }
 
-// isPostmark recognises the line that begins a message in a mailbox file, also in
-// its quoted form.
+// isPostmark recognises the line that begins a message in a mailbox file, quoted
+// however often.
 func isPostmark(line []byte) bool {
-	return bytes.HasPrefix(bytes.TrimPrefix(line, []byte(">")), []byte("From "))
+	return bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From "))
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

@@ -206,6 +206,9 @@ func (h *headerScan) finish() []byte {
 	if h.opt.Fixup {
 		h.addMissing()
 	}
+	if from := h.opt.ForceFrom; !h.has.from && !from.IsNull() {
+		h.addFrom("From", from)
+	}
 	if h.facts.MessageID == "" {
 		h.facts.MessageID = h.resentMessageID
 	}

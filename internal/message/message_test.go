@@ -109,6 +109,7 @@ func TestInput(t *testing.T) {
 		{"long first line without header", long + ": b\n", long + ": b\n", ""},
 		{"From_ line", "From foo@bar Mon Jan  1 00:00:00 2024\nSubject: s\n\nFrom here\n>From there\n", "Subject: s\n", "From here\n>From there\n"},
 		{"several From_ lines", "From a\n>From b\nFrom c\r\nSubject: s\n\nb\n", "Subject: s\n", "b\n"},
+		{"From_ line quoted twice", ">>From a\nSubject: s\n\nb\n", "Subject: s\n", "b\n"},
 		{"From_ line only", "From a\n\nb\n", "", "b\n"},
 		{"From_ line in header", "Subject: s\nFrom foo@bar Mon Jan  1 00:00:00 2024\nX: y\n\nb\n", "Subject: s\n", "From foo@bar Mon Jan  1 00:00:00 2024\nX: y\n\nb\n"},
 		{"no header line", "Subject: s\nthis is not a header\nX-A: 1\n\nb\n", "Subject: s\n", "this is not a header\nX-A: 1\n\nb\n"},
@@ -251,9 +252,13 @@ func TestAddedFrom(t *testing.T) {
 		{`J. "Q" (x) O, y <z>`, `"J. \"Q\" (x) O, y <z>" <alice@example.org>`},
 		{`back\slash`, `"back\\slash" <alice@example.org>`},
 		{"A\nX-Inj: 1", `"A X-Inj: 1" <alice@example.org>`},
-		{"A\r\n\r\nbody", `A    body <alice@example.org>`},
+		{"A\r\n\r\nbody", `A body <alice@example.org>`},
+		{" A  B\tC ", `A B C <alice@example.org>`},
+		{"J.  R", `"J.  R" <alice@example.org>`},
 		{"a\x00\x1b[1m", `"a  [1m" <alice@example.org>`},
-		{"=?utf-8?q?x?=", `"=?utf-8?q?x?=" <alice@example.org>`},
+		{"=?utf-8?q?x?=", `=?utf-8?q?x?= <alice@example.org>`},
+		{"=?utf-8?q?x?= (y)", `"=?utf-8?q?x?= (y)" <alice@example.org>`},
+		{strings.Repeat("n", 300), strings.Repeat("n", 300) + " <alice@example.org>"},
 		{"Jörg, <x>", `=?utf-8?b?SsO2cmcsIDx4Pg==?= <alice@example.org>`},
 		{"J\xf6rg", `=?utf-8?b?SsO2cmc=?= <alice@example.org>`},
 	} {
@@ -367,6 +372,23 @@ func TestHeaderLimit(t *testing.T) {
 	head, body := split(t, string(out))
 	if !strings.Contains(head, "Message-ID: ") || !strings.HasPrefix(body, "X: ") {
 		t.Errorf("header %d, body %d bytes", len(head), len(body))
+	}
+}
+
+// TestHeaderLimitGiven: beyond a limit of the caller's nothing counts as body.
+func TestHeaderLimitGiven(t *testing.T) {
+	for _, tt := range []struct {
+		header string
+		want   error
+	}{
+		{strings.Repeat("X: "+strings.Repeat("y", 96)+"\n", 90), nil},
+		{strings.Repeat("X: "+strings.Repeat("y", 96)+"\n", 110), message.ErrHeaderTooLarge},
+		{"X: " + strings.Repeat("y", 20_000) + "\n", message.ErrHeaderTooLarge},
+	} {
+		_, err := io.ReadAll(message.New(strings.NewReader(tt.header+"\n"+strings.Repeat("body\n", 10_000)), message.Options{MaxHeader: 10_000}))
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%d bytes: %v, want %v", len(tt.header), err, tt.want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package message
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,15 +12,16 @@ import (
 	"postrider/internal/address"
 )
 
-// MaxHeader is the most bytes a header is read up to. What follows counts as body.
+// MaxHeader is the most bytes a header is read up to where [Options] say nothing
+// else. What follows counts as body.
 const MaxHeader = 4 << 20
 
 var (
 	// ErrTooLarge says that the message exceeds Options.MaxSize.
 	ErrTooLarge = errors.New("message exceeds the size limit")
-	// ErrHeaderTooLarge refuses to look for recipients in a header that exceeds
-	// MaxHeader: some would be missed.
-	ErrHeaderTooLarge = errors.New("header is too large to take the recipients from")
+	// ErrHeaderTooLarge refuses a header that exceeds Options.MaxHeader, and to look
+	// for recipients in one that exceeds MaxHeader: some would be missed.
+	ErrHeaderTooLarge = errors.New("header is too large")
 
 	errClosed = errors.New("message reader is closed")
 )
@@ -40,8 +42,8 @@ type Options struct {
 	// From goes into an added From field; for the null address the mail system's
 	// own name is put there.
 	From address.Address
-	// ForceFrom, if not null, takes the place of the address in the From field, and
-	// of From in an added one. It is done without Fixup, too.
+	// ForceFrom, if not null, takes the place of the address in the From field, which
+	// is added if there is none. It is done without Fixup, too.
 	ForceFrom address.Address
 	// FullName of the author for an added From field; empty for none. Whatever it
 	// contains, it stays one phrase.
@@ -52,6 +54,9 @@ type Options struct {
 	MessageID string
 	// MaxSize is the greatest size of the result in bytes; zero for no limit.
 	MaxSize int64
+	// MaxHeader is the greatest size of the header in bytes, which is held in memory;
+	// zero stands for the package's MaxHeader, beyond which it counts as body.
+	MaxHeader int
 	// Buffers lends the Reader its buffers until it is closed; may be nil.
 	Buffers *Buffers
 }
@@ -105,23 +110,24 @@ func (r *Reader) Header() (*Header, error) {
 	}
 	r.out = h.finish()
 	r.lent.field, r.lent.head = h.field, r.out
+	r.lent.shrink(false)
 	r.header = &h.facts
 	return r.header, nil
 }
 
 // readHeader feeds the lines of the header to h and stops at the body.
 func (r *Reader) readHeader(h *headerScan) error {
-	read := 0
+	read, limit := 0, cmp.Or(r.opt.MaxHeader, MaxHeader)
 	for {
-		line, err := r.line(MaxHeader - read)
+		line, err := r.line(limit - read)
 		if err != nil && err != io.EOF {
 			return err
 		}
 		read += len(line)
-		if read >= MaxHeader && r.opt.ExtractRecipients {
+		if read >= limit && (r.opt.ExtractRecipients || r.opt.MaxHeader > 0) {
 			return ErrHeaderTooLarge
 		}
-		if read >= MaxHeader || !h.add(line) {
+		if read >= limit || !h.add(line) {
 			// The line belongs to the body, unless it is the blank one between.
 			if !bytes.Equal(line, []byte("\n")) {
 				r.body = bytes.Clone(line)
@@ -174,6 +180,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 func (r *Reader) next(p []byte) (int, error) {
 	if len(r.out) == 0 {
 		r.out, r.body = r.body, nil
+		r.lent.shrink(true) // the rest of the message may be long in coming
 	}
 	if len(r.out) > 0 {
 		n := copy(p, r.out)

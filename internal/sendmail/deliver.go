@@ -50,8 +50,11 @@ func (r *run) deliver(ctx context.Context) error {
 		r.committed()
 		r.drain()
 	}
-	return badRecipients("queued, but not for ", bad)
+	return nil
 }
+
+// mailerDaemon at our origin stands for the mail system, to which no report goes.
+const mailerDaemon = "MAILER-DAEMON"
 
 // sender is the reverse-path: who calls, or what -f says. Anyone may say it.
 func (r *run) sender(caller account) (address.Address, error) {
@@ -65,11 +68,15 @@ func (r *run) sender(caller account) (address.Address, error) {
 	if warning != "" {
 		r.complain("warning: " + warning)
 	}
-	return a.Qualify(r.cfg.Origin), nil
+	a = a.Qualify(r.cfg.Origin)
+	if strings.EqualFold(a.Local, mailerDaemon) && strings.EqualFold(a.Domain, r.cfg.Origin) {
+		return address.Address{}, nil
+	}
+	return a, nil
 }
 
 // operands reads the recipients on the command line. Those that cannot be read are
-// told of later; a control character, though, is an attack on whoever called us,
+// dealt with later; a control character, though, is an attack on whoever called us,
 // and ends it.
 func (r *run) operands() (given []address.Address, bad []address.BadAddress, err error) {
 	for _, operand := range r.opts.operands {
@@ -95,13 +102,20 @@ func (r *run) address(p *parcel, sender address.Address, given []address.Address
 	for i := range given {
 		given[i] = given[i].Qualify(r.cfg.Origin)
 	}
-	given = address.Unique(given)
 	if len(given) == 0 {
 		if len(bad) > 0 {
 			return badRecipients("no usable recipient: ", bad)
 		}
 		return failf(sysexits.Usage, "No recipient addresses found in message header")
 	}
+	for _, b := range bad {
+		a, err := unreadable(b, r.cfg.Origin)
+		if err != nil {
+			return badRecipients("unusable recipient: ", bad)
+		}
+		given = append(given, a)
+	}
+	given = address.Unique(given)
 	for _, a := range given {
 		p.recipients = append(p.recipients, queue.Recipient{Address: a, Notify: r.opts.notify})
 	}
@@ -112,11 +126,22 @@ func (r *run) address(p *parcel, sender address.Address, given []address.Address
 	return nil
 }
 
-// badRecipients names the recipients that could not be read; nil if there are none.
+// unreadable gives what could not be read, beside recipients that could, as an
+// address that nobody has. The message goes to the others, and its sender gets a
+// report on this one, as on any that fails. It must not ask for SMTPUTF8, which
+// might keep the message from the others.
+func unreadable(b address.BadAddress, origin string) (address.Address, error) {
+	text := strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, b.Text)
+	return address.FromUnquoted(text, origin)
+}
+
+// badRecipients names the recipients that could not be read.
 func badRecipients(intro string, bad []address.BadAddress) error {
-	if len(bad) == 0 {
-		return nil
-	}
 	var words []string
 	for _, b := range bad {
 		words = append(words, b.Err.Error())

@@ -27,10 +27,28 @@ func parseArgs(argv []string) (*options, error) {
 		return nil, err
 	}
 	o.operands = rest
-	if o.queueRun != nil && o.mode == modeDeliver {
-		o.mode = modeQueueRun
-	}
 	return o, nil
+}
+
+// checkMode refuses what goes with other modes only.
+func (o *options) checkMode() error {
+	switch o.mode {
+	case modeDeliver:
+		return nil
+	case modeVerify:
+		if len(o.operands) == 0 {
+			return failf(sysexits.Usage, "option -bv needs addresses; %s", usage)
+		}
+	case modeInterval, modeHostStatus, modePurge: // nothing is done, with operands or without
+	default:
+		if len(o.operands) > 0 {
+			return failf(sysexits.Usage, "option %s takes no operands; %s", o.mode.option(), usage)
+		}
+	}
+	if o.fromHeader {
+		return failf(sysexits.Usage, "option -t is for handing in messages and does not go with %s; %s", o.mode.option(), usage)
+	}
+	return nil
 }
 
 // parseOptions consumes the options and returns the operands.

@@ -36,8 +36,8 @@ func TestGrammar(t *testing.T) {
 		{"-- bob", 0, ""},
 		// Accepted with a warning.
 		{"-N never,delay bob", 0, "warning: option -N never,delay ignored"}, {"-N sometimes bob", 0, "warning: option -N sometimes ignored"},
-		{"-R some bob", 0, "warning: option -R some ignored"}, {"-V \x01 bob", 0, "ignored: want no more than 100"},
-		{"-V " + strings.Repeat("x", 101) + " bob", 0, "ignored: want no more than 100"}, {"-f a@x,b@y bob", 0, "warning: only the first"},
+		{"-R some bob", 0, "warning: option -R some ignored"}, {"-V \x01 bob", 0, "ignored: want 1 to 100"}, {"-V  bob", 0, "ignored: want 1 to 100"},
+		{"-V " + strings.Repeat("x", 101) + " bob", 0, "ignored: want 1 to 100"}, {"-f a@x,b@y bob", 0, "warning: only the first"},
 		// Not offered.
 		{"-n bob", refused, "option -n is not offered"}, {"-s bob", refused, "-s"}, {"-Mx bob", refused, "-M"}, {"-Qreason bob", refused, "-Q"},
 		{"-T bob", refused, "-T"}, {"-J bob", refused, "-J"}, {"-E bob", refused, "-E"}, {"-z bob", refused, "-z"}, {"-Z bob", refused, "-Z"},
@@ -47,11 +47,16 @@ func TestGrammar(t *testing.T) {
 		{"-f", refused, "-f needs a value"}, {"-i -F", refused, "-F needs a value"}, {"-o", refused, "needs a value"}, {"-B", refused, "needs a value"},
 		{"bob -i", refused, `operand "-i" looks like an option; use --`}, {"-i -", refused, "looks like an option"},
 		{"bob -\x1b\n", refused, "looks like an option"}, {"-q bob", refused, "no operands"},
-		{"-bs bob", refused, "no recipients"}, {"-bv", refused, "needs addresses"}, {"-bv -t bob", refused, "exclude each other"}, {"-bp bob", refused, "no operands"},
+		{"-bs bob", refused, "no operands"}, {"-bv", refused, "needs addresses"}, {"-bv -t bob", refused, "does not go with -bv"}, {"-bp bob", refused, "no operands"},
 		{"-i", refused, "Recipient addresses must be specified on the command line or via the -t option"},
 		{"-t", refused, "No recipient addresses found in message header"},
 		{"-C /x bob", 77, "only root may choose the configuration"}, {"-bd", 77, "only root"}, {"-bD -q30m", 77, "only root"},
-		{"-bi", 77, "only root"}, {"-I", 77, "only root"},
+		{"-bi", 77, "only root"}, {"-I", 77, "only root"}, {"-C  bob", 77, "only root may choose the configuration"},
+		{"-bi bob", 77, "only root"}, {"-bd bob", 77, "only root"}, {"-I bob", 77, "only root"}, {"-bi -t", 77, "only root"},
+		// A later mode wins, -q among them; -t is for handing in messages.
+		{"-q -bm bob", 0, ""}, {"-q30m -bm bob", 0, ""}, {"-bm -q bob", refused, "-q takes no operands"}, {"-bv -bm bob", 0, ""},
+		{"-bs -t", refused, "-t is for handing in"}, {"-bp -t", refused, "-t is for"}, {"-q -t", refused, "-t is for"}, {"-q30m -t", refused, "-t is for"},
+		{"-bv <>", refused, "none among the operands"}, {"-bh -t", refused, "-t is for"},
 	} {
 		t.Run(row.args, func(t *testing.T) {
 			h := newHost(t, "")
@@ -74,9 +79,9 @@ func TestGrammar(t *testing.T) {
 
 // TestSilentModes: modes that have nothing to do say nothing.
 func TestSilentModes(t *testing.T) {
-	for _, args := range []string{"-bh", "-bH", "-q30m", "-q1h30m", "-q0"} {
+	for _, args := range []string{"-bh", "-bH", "-q30m", "-q1h30m", "-q0", "-q30m bob", "-bh bob", "-bs -q30m"} {
 		h := newHost(t, "")
-		if got := h.send(letter, args); got != (result{}) {
+		if got := h.send(letter, strings.Fields(args)...); got != (result{}) {
 			t.Errorf("%s: %+v", args, got)
 		}
 	}
@@ -130,6 +135,22 @@ func TestVerbose(t *testing.T) {
 		}
 		if got := h.send(letter, "bob"); got != (result{}) {
 			t.Errorf("%s, not asked: %+v", tc.name, got)
+		}
+	}
+}
+
+// TestMailSystemAsSender: the mail system's own address stands for the null
+// reverse-path, so that no report goes to it.
+func TestMailSystemAsSender(t *testing.T) {
+	for given, want := range map[string]string{
+		"MAILER-DAEMON": "", "<mailer-daemon>": "", "Mailer-Daemon@example.org": "",
+		"MAILER-DAEMON@x.example": "MAILER-DAEMON@x.example", "MAILER-DAEMONS": "MAILER-DAEMONS@example.org",
+	} {
+		h := newHost(t, "")
+		s := h.serve(&server{})
+		h.send("Subject: s\n\nx\n", "-f", given, "bob").want(t, 0, "")
+		if m := s.mails()[0]; m.from != want || want == "" && !strings.Contains(m.data, "\nFrom: MAILER-DAEMON@example.org\n") {
+			t.Errorf("-f %s: from %q, %q", given, m.from, m.data)
 		}
 	}
 }

@@ -7,9 +7,6 @@ import (
 
 // list shows the queue: the administrators' program knows how.
 func (r *run) list() error {
-	if len(r.opts.operands) > 0 {
-		return failf(sysexits.Usage, "a queue listing takes no operands; %s", usage)
-	}
 	if r.opts.json {
 		return r.become("mailq", "--json")
 	}

@@ -21,14 +21,22 @@ const (
 	modeHostStatus mode = 'h' // accepted, nothing to show
 	modePurge      mode = 'H' // accepted, nothing to purge
 	modeQueueRun   mode = 'q' // -q: not a value of -b
+	modeInterval   mode = 'Q' // -q30m without -bd: nothing to do
 )
 
 const knownModes = "mspivdDhH"
 
+// option is how the command line names the mode.
+func (m mode) option() string {
+	if m == modeQueueRun || m == modeInterval {
+		return "-q"
+	}
+	return "-b" + string(m)
+}
+
 // options is what the command line says.
 type options struct {
-	mode     mode
-	explicit bool // the mode was given by -b
+	mode mode
 
 	fromHeader bool // -t
 	keepDots   bool // -i
@@ -38,8 +46,8 @@ type options struct {
 
 	sender   *string // -f, -r
 	fullName *string // -F
-	config   string  // -C
-	queueRun *string // -q with its value
+	config   *string // -C
+	queueRun string  // value of -q
 
 	declared8Bit bool // -B8BITMIME
 	notify       queue.Notify
@@ -79,7 +87,7 @@ var grammar = [...]option{
 	{'A', value, ignore, ""}, // which of two configurations
 	{'B', value, (*options).setBody, "type|The body type, 7BIT or 8BITMIME. Nothing is converted."},
 	{'b', value, (*options).setMode, "mode|The mode: -bm hands in a message, as is the default; -bs speaks SMTP on standard input and output; -bp lists the queue, as mailq does; -bi checks the alias files, as newaliases does; -bv tells where addresses lead; -bd and -bD start the daemon in the background and the foreground."},
-	{'C', value, func(o *options, v string) error { o.config = v; return nil }, "file|Another configuration file; for root only."},
+	{'C', value, func(o *options, v string) error { o.config = &v; return nil }, "file|Another configuration file; for root only."},
 	{'c', noValue, ignore, ""},  // connect only when told to
 	{'d', attached, ignore, ""}, // debugging
 	{'e', value, ignore, ""},    // how to report errors
@@ -95,7 +103,7 @@ var grammar = [...]option{
 	{'O', value, ignore, "name=value|Ignored."}, // never QueueDirectory or the like from a user
 	{'o', value, (*options).setOld, "x|An option of old. -oi is the same as -i; all others are ignored."},
 	{'p', value, ignore, ""}, // protocol it came by
-	{'q', attached, func(o *options, v string) error { o.queueRun = &v; return nil }, "|Try what is queued now, with -qf wait for it. With -qIid, -qRrecipient or -qSsender only what has that text in its queue id, a recipient or the sender; with ! before the text what does not. An interval, as in -q30m, starts no queue run: the daemon has its own schedule."},
+	{'q', attached, (*options).setQueueRun, "|Try what is queued now, with -qf wait for it. With -qIid, -qRrecipient or -qSsender only what has that text in its queue id, a recipient or the sender; with ! before the text what does not. An interval, as in -q30m, starts no queue run: the daemon has its own schedule."},
 	{'R', value, (*options).setRet, "full or hdrs|Whether a report on failure returns the whole message or its header."},
 	{'r', value, func(o *options, v string) error { o.sender = &v; return nil }, "address|The same as -f."},
 	{'t', noValue, func(o *options, _ string) error { o.fromHeader = true; return nil }, "|Take recipients from the To, Cc and Bcc fields of the header too."},
@@ -109,7 +117,19 @@ func (o *options) setMode(v string) error {
 	if len(v) != 1 || !strings.Contains(knownModes, v) {
 		return failf(sysexits.Usage, "mode -b%s is not offered", v)
 	}
-	o.mode, o.explicit = mode(v[0]), true
+	o.mode = mode(v[0])
+	return nil
+}
+
+// setQueueRun makes -q the mode, as if -b had said it. A queue interval (-q30m) is
+// for a daemon that is told how often to try; ours knows.
+func (o *options) setQueueRun(v string) error {
+	switch {
+	case !isInterval(v):
+		o.mode, o.queueRun = modeQueueRun, v
+	case o.mode != modeDaemon && o.mode != modeForeground:
+		o.mode = modeInterval
+	}
 	return nil
 }
 
@@ -176,8 +196,8 @@ func (o *options) setRet(v string) error {
 }
 
 func (o *options) setEnvID(v string) error {
-	if !isEnvID(v) {
-		o.warn("option -V " + v + " ignored: want no more than 100 characters of printable ASCII")
+	if v == "" || !isEnvID(v) {
+		o.warn("option -V " + v + " ignored: want 1 to 100 characters of printable ASCII")
 		return nil
 	}
 	o.envID = v

@@ -67,8 +67,8 @@ func (r *run) capture(args ...string) (stdout []byte, err error) {
 
 func (r *run) postriderArgs(args []string) []string {
 	argv := []string{"postrider"}
-	if r.opts.config != "" {
-		argv = append(argv, "-C", r.opts.config)
+	if r.opts.config != nil {
+		argv = append(argv, "-C", *r.opts.config)
 	}
 	return append(argv, args...)
 }

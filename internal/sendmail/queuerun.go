@@ -21,16 +21,9 @@ const (
 
 // flush has queued messages tried now: all, or those that a substring selects
 // (-qI, -qR, -qS, with ! for all others). It is the daemon that tries; -qf, which
-// elsewhere tries in the foreground, waits until it has. A queue interval (-q30m)
-// is for a daemon that is told how often to try; ours knows.
+// elsewhere tries in the foreground, waits until it has.
 func (r *run) flush() error {
-	if len(r.opts.operands) > 0 {
-		return failf(sysexits.Usage, "option -q takes its value attached and no operands; %s", usage)
-	}
-	v := *r.opts.queueRun
-	if isInterval(v) {
-		return nil
-	}
+	v := r.opts.queueRun
 	flush := []string{"queue", "flush", "--quiet"}
 	switch v {
 	case "":

@@ -73,7 +73,7 @@ func (r *run) run(ctx context.Context) (err error) {
 	if r.opts, err = parseArgs(r.env.Args); err != nil {
 		return err
 	}
-	if r.opts.config != "" && r.env.UID != 0 {
+	if r.opts.config != nil && r.env.UID != 0 {
 		return failf(sysexits.NoPerm, "only root may choose the configuration with -C; set POSTRIDER_CONFIG instead")
 	}
 	if r.opts.tag != "" && r.env.SetName != nil {
@@ -85,6 +85,9 @@ func (r *run) run(ctx context.Context) (err error) {
 	if err := r.forRoot(); err != nil {
 		return err
 	}
+	if err := r.opts.checkMode(); err != nil {
+		return err
+	}
 	switch r.opts.mode {
 	case modeList:
 		return r.list()
@@ -92,7 +95,7 @@ func (r *run) run(ctx context.Context) (err error) {
 		return r.flush()
 	case modeForeground:
 		return r.become("daemon")
-	case modeHostStatus, modePurge:
+	case modeHostStatus, modePurge, modeInterval:
 		return nil
 	}
 	return r.runConfigured(ctx)
@@ -103,7 +106,11 @@ func (r *run) runConfigured(ctx context.Context) (err error) {
 	if r.opts.mode == modeDeliver && !r.opts.fromHeader && len(r.opts.operands) == 0 {
 		return failf(sysexits.Usage, "Recipient addresses must be specified on the command line or via the -t option")
 	}
-	r.cfg, err = config.Load(config.Source{Path: r.opts.config, Environ: r.env.Environ})
+	source := config.Source{Environ: r.env.Environ}
+	if r.opts.config != nil {
+		source.Path = *r.opts.config
+	}
+	r.cfg, err = config.Load(source)
 	if err != nil {
 		return failf(sysexits.Config, "%v", err)
 	}

@@ -44,9 +44,6 @@ var errOver = errors.New("dialogue is over")
 // smtp lets the caller speak SMTP until QUIT or the end of the input. Nothing goes
 // to standard error, which some callers read as replies.
 func (r *run) smtp(ctx context.Context) error {
-	if len(r.opts.operands) > 0 {
-		return failf(sysexits.Usage, "option -bs takes no recipients; %s", usage)
-	}
 	if r.env.IgnorePipe != nil {
 		r.env.IgnorePipe()
 	}
@@ -117,8 +114,11 @@ func (d *dialogue) command(ctx context.Context, line string) error {
 		d.reply(500, "5.5.2 Line is too long or has control characters")
 		return nil
 	}
-	verb, rest, _ := strings.Cut(line, " ")
-	rest = strings.TrimSpace(rest)
+	line = strings.Trim(line, " \t")
+	verb, rest := line, ""
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		verb, rest = line[:i], strings.TrimSpace(line[i:])
+	}
 	switch strings.ToUpper(verb) {
 	case "EHLO", "HELO":
 		d.hello(verb, rest)
@@ -127,6 +127,10 @@ func (d *dialogue) command(ctx context.Context, line string) error {
 	case "RCPT":
 		d.rcpt(rest)
 	case "DATA":
+		if rest != "" {
+			d.reply(501, "5.5.4 Syntax: DATA")
+			return nil
+		}
 		return d.data(ctx)
 	case "RSET":
 		d.tx = nil

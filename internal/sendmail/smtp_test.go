@@ -50,6 +50,8 @@ func TestDialogue(t *testing.T) {
 		"LF line ends":            {strings.ReplaceAll("HELO x\r\n"+mail+to+data+"QUIT\r\n", "\r", ""), "250 250 250 354 250 221", 0, 1},
 		"lower case":              {"helo x\r\nmail from:<a@x.example>\r\nrcpt to:<bob@example.net>\r\ndata\r\n.\r\nquit\r\n", "250 250 250 354 250 221", 0, 1},
 		"blanks and no brackets":  {"MAIL FROM: a@x.example\r\nRCPT TO: bob@example.net \r\n" + data, "250 250 354 250", 0, 1},
+		"tabs, blanks in front":   {"\tMAIL\tFROM:<a@x.example>\r\n  RCPT  TO:<bob@example.net>\r\n" + data + " quit \r\n", "250 250 354 250 221", 0, 1},
+		"argument of DATA":        {mail + to + "DATA x\r\n" + data + "QUIT now\r\n", "250 250 501 354 250 221", 0, 1},
 		"several messages":        {mail + to + data + mail + to + data + "RSET\r\n" + mail + to + data + "QUIT\r\n", "250 250 354 250 250 250 354 250 250 250 250 354 250 221", 0, 3},
 		"RSET":                    {mail + to + "RSET\r\n" + to + "DATA\r\n", "250 250 250 503 503", 0, 0},
 		"HELO resets":             {mail + "HELO x\r\n" + to, "250 250 503", 0, 0},

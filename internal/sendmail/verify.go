@@ -17,14 +17,9 @@ import (
 // search for. It decides by what this host's files say: nobody is asked. What a
 // user's .forward says is that user's to read.
 func (r *run) verify(ctx context.Context) error {
-	switch {
-	case r.opts.fromHeader:
-		return failf(sysexits.Usage, "options -bv and -t exclude each other; %s", usage)
-	case len(r.opts.operands) == 0:
-		return failf(sysexits.Usage, "option -bv needs addresses; %s", usage)
-	}
 	v := verifier{run: r, routes: r.cfg.Routes()}
 	v.expander = r.expander(v.isLocal)
+	found := false
 	for _, operand := range r.opts.operands {
 		good, bad := address.ParseList(operand)
 		for _, b := range bad {
@@ -34,8 +29,11 @@ func (r *run) verify(ctx context.Context) error {
 		for _, a := range good {
 			v.verify(ctx, a)
 		}
+		found = found || len(good)+len(bad) > 0
 	}
 	switch {
+	case !found:
+		return failf(sysexits.Usage, "option -bv needs addresses: there is none among the operands")
 	case v.unknown:
 		return &failure{status: sysexits.NoUser}
 	case v.unsure:

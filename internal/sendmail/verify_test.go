@@ -66,6 +66,7 @@ func TestVerify(t *testing.T) {
 		"included":          {[]string{"included"}, "", 0, []string{"carol... deliverable: mailer local, user carol"}},
 		"never run":         {[]string{"|/bin/cat"}, "", 67, []string{"|/bin/cat... User unknown"}},
 		"no address":        {[]string{"a <b"}, "", 67, []string{"a <b... User address required: *"}},
+		"empty beside good": {[]string{"", "bob", "<>"}, "", 0, []string{"bob... deliverable: mailer local, user bob"}},
 		"with a loop":       {[]string{"loop"}, "", 67, []string{"loop... mail forwarding loop: *"}},
 		"without a file":    {[]string{"missing"}, "", 67, []string{"missing... *"}},
 		"several at once":   {[]string{"bob, carol"}, "", 0, []string{"bob... deliverable: mailer local, user bob", "carol... deliverable: mailer local, user carol"}},

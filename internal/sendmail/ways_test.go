@@ -278,26 +278,35 @@ func TestBadRecipientAmongGoodOnes(t *testing.T) {
 		stdin  string
 		status int
 		stderr string
-		queued int
+		to     string
 	}{
-		"operand":              {[]string{"bob@example.net", "a <b"}, letter, 65, "queued, but not for", 1},
-		"only a bad operand":   {[]string{"a <b"}, letter, 65, "no usable recipient", 0},
-		"in the header":        {[]string{"-t"}, "To: bob@example.net, a@b..\n\nx\n", 65, "queued, but not for", 1},
-		"only bad in header":   {[]string{"-t"}, "To: a <b\n\nx\n", 65, "no usable recipient", 0},
-		"newline in operand":   {[]string{"bob@example.net\ncarol@example.net"}, letter, 65, "control character", 0},
-		"newline, others good": {[]string{"bob@example.net", "x\ny"}, letter, 65, "control character", 0},
-		"empty operand":        {[]string{""}, letter, 64, "Recipient addresses must be specified", 0},
-		"null operand":         {[]string{"<>"}, letter, 64, "Recipient addresses must be specified", 0},
-		"empty beside good":    {[]string{"", "bob@example.net"}, letter, 0, "", 1},
-		"bad sender":           {[]string{"-f", "a <b", "bob@example.net"}, letter, 65, "sender", 0},
-		"dash address":         {[]string{"--", "-dash@example.net"}, letter, 0, "", 1},
+		"operand":              {[]string{"bob@example.net", "a <b"}, letter, 0, "", `bob@example.net a <b@example.org`},
+		"only a bad operand":   {[]string{"a <b"}, letter, 65, "no usable recipient", ""},
+		"in the header":        {[]string{"-t"}, "To: bob@example.net, a@b..\n\nx\n", 0, "", `bob@example.net a@b..@example.org`},
+		"non-ASCII":            {[]string{"-t"}, "To: bob@example.net, \"J\u00f6\n\nx\n", 0, "", `bob@example.net "J?@example.org`},
+		"twice":                {[]string{"-t", "a@b.."}, "To: bob@example.net, a@b..\n\nx\n", 0, "", `bob@example.net a@b..@example.org`},
+		"only bad in header":   {[]string{"-t"}, "To: a <b\n\nx\n", 65, "no usable recipient", ""},
+		"newline in operand":   {[]string{"bob@example.net\ncarol@example.net"}, letter, 65, "control character", ""},
+		"newline, others good": {[]string{"bob@example.net", "x\ny"}, letter, 65, "control character", ""},
+		"empty operand":        {[]string{""}, letter, 64, "Recipient addresses must be specified", ""},
+		"null operand":         {[]string{"<>"}, letter, 64, "Recipient addresses must be specified", ""},
+		"empty beside good":    {[]string{"", "bob@example.net"}, letter, 0, "", "bob@example.net"},
+		"bad sender":           {[]string{"-f", "a <b", "bob@example.net"}, letter, 65, "sender", ""},
+		"dash address":         {[]string{"--", "-dash@example.net"}, letter, 0, "", "-dash@example.net"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, "")
 			s := h.serve(&server{})
 			h.send(tc.stdin, tc.args...).want(t, tc.status, tc.stderr)
-			if len(s.mails()) != tc.queued {
-				t.Errorf("%d messages queued, want %d", len(s.mails()), tc.queued)
+			var to []string
+			for _, m := range s.mails() {
+				to = append(to, m.to...)
+				if m.opts.UTF8 {
+					t.Error("asks for SMTPUTF8")
+				}
+			}
+			if got := strings.Join(to, " "); got != tc.to {
+				t.Errorf("queued for %s, want %s", got, tc.to)
 			}
 		})
 	}
