@@ -75,6 +75,9 @@ func readAddress(local, domain string) (address.Address, error) {
 	if local == "" || domain == "" {
 		return address.Address{}, errors.New("user or domain is missing")
 	}
+	if local != "*" && strings.Contains(local, "*") {
+		return address.Address{}, errors.New("* stands for a whole local part only")
+	}
 	return address.ParsePath(local + "@" + domain)
 }
 

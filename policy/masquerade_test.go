@@ -70,9 +70,9 @@ func TestMasqueradeMistakes(t *testing.T) {
 	for _, entry := range []policy.Masquerade{
 		{"", "*@x.example"}, {"example.com", "*@x.example"}, {"@example.com", "*@x.example"}, {"*@", "*@x.example"},
 		{"*@.", "*@x.example"}, {"*@a b", "*@x.example"}, {"*@*.example.com", "*@x.example"}, {"a b@c.example", "*@x.example"},
-		{"<a@b.example>", "*@x.example"}, {"<>", "*@x.example"}, {"a@b.example\n", "*@x.example"},
+		{"<a@b.example>", "*@x.example"}, {"<>", "*@x.example"}, {"a*@b.example", "*@x.example"}, {"a@b.example\n", "*@x.example"},
 		{"*", ""}, {"*", "*"}, {"*", "user"}, {"*", "@x.example"}, {"*", "*@.x.example"}, {"*", "jörg@x.example"}, {"*", "A <a@x.example>"},
-		{"*", "a@b@x.example"}, {"*", "a@x.example, b@x.example"}, {"*", "<>"},
+		{"*", "a@b@x.example"}, {"*", "a*@x.example"}, {"*", "a@x.example, b@x.example"}, {"*", "<>"},
 	} {
 		_, err := policy.NewMasquerades([]policy.Masquerade{{"*@good.example", "*@x.example"}, entry})
 		if err == nil {

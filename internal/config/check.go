@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // check applies every key's rule and those that span keys.
@@ -63,6 +64,17 @@ func isLoopback(nextHop string) bool {
 }
 
 func checkValue(k Key) error {
+	// TOML's own numbers do not pass through UnmarshalText.
+	switch v := k.value.Interface().(type) {
+	case Duration:
+		if v < 0 || v > 0 && v.D() < time.Millisecond {
+			return fmt.Errorf("%d has no unit of time: write it as \"90s\", \"5m\", \"4h\" or \"5d\"", int64(v))
+		}
+	case Size:
+		if v < 0 {
+			return fmt.Errorf("%d is no size; \"0\" stands for no limit", int64(v))
+		}
+	}
 	text := ""
 	if k.value.Kind() == reflect.String {
 		text = k.value.String()

@@ -187,6 +187,19 @@ func TestTextForms(t *testing.T) {
 	}
 }
 
+// TestBareNumbers: a number of the file's own is no time span, and can be no size.
+func TestBareNumbers(t *testing.T) {
+	for text, says := range map[string]string{
+		"[retry]\nfirst = 5\n": "unit of time", "[retry]\nmax = -5\n": "unit of time", "[retry]\ndelay_notice = 0\n": "",
+		"[submission]\nmax_message_size = -1\n": "no size", "[submission]\nmax_message_size = 1000000\n": "",
+	} {
+		_, err := config.Load(host(t, "h.test", map[string]string{"postrider.toml": text}))
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%q: %v, want %q", text, err, says)
+		}
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add("hostname = \"a.example\"\n[[smarthost]]\naddress = \"b:25\"\n")
 	f.Add("[retry]\nfirst = 5\n")

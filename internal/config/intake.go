@@ -11,10 +11,15 @@ func (s *Submission) check() error {
 	if (s.CertificateFile == "") != (s.KeyFile == "") {
 		return fmt.Errorf("submission.certificate_file and submission.key_file belong together; set both or none")
 	}
-	for _, entry := range s.Listen {
+	for i, entry := range s.Listen {
 		l, err := ParseListener(entry)
 		if err != nil {
 			return fmt.Errorf("submission.listen: %w", err)
+		}
+		for _, before := range s.Listen[:i] {
+			if b, err := ParseListener(before); err == nil && overlap(l.Address, b.Address) {
+				return fmt.Errorf("submission.listen: %q and %q want the same port of the same address; leave one of them out", before, entry)
+			}
 		}
 		if l.Service != ServeRelay && s.CertificateFile == "" {
 			return fmt.Errorf("submission.listen: %q needs TLS, for passwords go over it; set submission.certificate_file and submission.key_file", entry)
@@ -26,6 +31,12 @@ func (s *Submission) check() error {
 		}
 	}
 	return nil
+}
+
+// overlap reports whether two listeners cannot be there together.
+func overlap(a, b netip.AddrPort) bool {
+	x, y := a.Addr().Unmap(), b.Addr().Unmap()
+	return a.Port() == b.Port() && a.Port() != 0 && (x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified()))
 }
 
 // The shortest prefixes of public addresses that may be trusted: what is larger is

@@ -39,12 +39,22 @@ func TestTrustedNetworks(t *testing.T) {
 
 func TestSubmissionNeedsCertificate(t *testing.T) {
 	for text, says := range map[string]string{
-		`listen = ["submission://[::]:587"]`:     "needs TLS",
-		`listen = ["submissions://0.0.0.0:465"]`: "needs TLS",
-		`certificate_file = "/c.pem"`:            "belong together",
-		`key_file = "/k.pem"`:                    "belong together",
-		`listen = ["imap://0.0.0.0:143"]`:        "none of smtp",
-		`listen = ["smtp://0.0.0.0:25"]`:         "",
+		`listen = ["submission://[::]:587"]`:               "needs TLS",
+		`listen = ["submissions://0.0.0.0:465"]`:           "needs TLS",
+		`listen = "127.0.0.1:25"`:                          "key \"submission.listen\": is a TOML string, but must be a list of texts",
+		`max_recipients = "1"`:                             "must be a number",
+		`trust_public_networks = 1`:                        "must be true or false",
+		`certificate_file = 1`:                             "must be a text",
+		`sender_rules = "x"`:                               "must be tables",
+		`certificate_file = "/c.pem"`:                      "belong together",
+		`key_file = "/k.pem"`:                              "belong together",
+		`listen = ["imap://0.0.0.0:143"]`:                  "none of smtp",
+		`listen = ["127.0.0.1:25", "smtp://127.0.0.1:25"]`: "same port",
+		`listen = ["127.0.0.1:25", "0.0.0.0:25"]`:          "same port",
+		`listen = ["[::]:25", "[::1]:25"]`:                 "same port",
+		`listen = ["[::]:25", "0.0.0.0:25", "[::]:26"]`:    "",
+		`listen = ["127.0.0.1:0", "127.0.0.1:0"]`:          "",
+		`listen = ["smtp://0.0.0.0:25"]`:                   "",
 		"listen = [\"submission://0.0.0.0:587\", \"submissions://[::]:465\"]\ncertificate_file = \"/c.pem\"\nkey_file = \"/k.pem\"": "",
 	} {
 		_, err := config.Load(host(t, "h.test", map[string]string{"postrider.toml": "[submission]\n" + text + "\n"}))

@@ -169,13 +169,36 @@ func (c *Config) explain(path string, err error) error {
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		row, _ := decode.Position()
-		text := strings.TrimPrefix(decode.Error(), "toml: ")
+		text := wrongType(strings.TrimPrefix(decode.Error(), "toml: "))
 		if key := strings.Join(decode.Key(), "."); key != "" {
 			return fmt.Errorf("%s:%d: key %q: %s", path, row, key, text)
 		}
 		return fmt.Errorf("%s:%d: %s", path, row, text)
 	}
 	return fmt.Errorf("%s: %w", path, err)
+}
+
+// wrongType says in the words of the file that a value is of another type than its
+// key; other texts stay.
+func wrongType(text string) string {
+	given, field, ok := strings.Cut(strings.TrimPrefix(text, "cannot decode TOML "), " into struct field ")
+	_, want, found := strings.Cut(field, " of type ")
+	if !ok || !found {
+		return text
+	}
+	switch {
+	case strings.HasPrefix(want, "[]string"):
+		want = `a list of texts, as in ["one", "two"]`
+	case strings.HasPrefix(want, "[]"):
+		want = "tables, each with its name in double brackets"
+	case strings.HasPrefix(want, "string"):
+		want = `a text in quotes`
+	case strings.HasPrefix(want, "int"):
+		want = "a number without quotes"
+	case strings.HasPrefix(want, "bool"):
+		want = "true or false without quotes"
+	}
+	return fmt.Sprintf("is a TOML %s, but must be %s", given, want)
 }
 
 func suggest(key string) string {

@@ -12,6 +12,7 @@ import (
 	"postrider/delivery"
 	"postrider/delivery/lmtp"
 	"postrider/delivery/smtp"
+	"postrider/internal/aliases"
 	"postrider/internal/config"
 	"postrider/mx"
 	"postrider/queue"
@@ -21,7 +22,9 @@ import (
 // agent is the delivery agent of the configuration in effect.
 type agent struct {
 	current atomic.Pointer[delivery.Agent]
-	client  *smtp.Client
+	// recipients is nil where it cannot be told who has an address.
+	recipients atomic.Pointer[aliases.Expander]
+	client     *smtp.Client
 }
 
 // Site implements schedule.Agent.
@@ -52,9 +55,9 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	expander := newExpander(cfg, cfg.Routes(), mailboxes)
 	o := delivery.Options{
-		Messages: d.store, Router: d.router, Resolver: resolver, Mailboxes: mailboxes,
-		Expander: newExpander(cfg, cfg.Routes(), mailboxes),
+		Messages: d.store, Router: d.router, Resolver: resolver, Mailboxes: mailboxes, Expander: expander,
 		Hostname: cfg.Hostname, Port: uint16(cfg.Delivery.Port), Bind: bindAddresses(cfg), RootCAs: roots,
 		MessagesPerConnection: cfg.Delivery.MessagesPerConnection, Logger: d.logger,
 	}
@@ -72,6 +75,7 @@ func (a *agent) replace(d *daemon, cfg *config.Config) error {
 	}
 	o.Client = a.client
 	a.current.Store(delivery.New(o))
+	a.recipients.Store(recipientCheck(cfg, expander))
 	return nil
 }
 

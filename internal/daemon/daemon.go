@@ -108,11 +108,20 @@ func Run(ctx context.Context, o Options) (err error) {
 	return d.run(ctx)
 }
 
+// plentyOfMemory is more than the daemon needs unless many clients send large
+// messages at once.
+const plentyOfMemory = 192 << 20
+
 // tuneCollector trades memory for time: what lives is a few megabytes whatever the
-// queue, so that collecting at each doubling would be all too often. GOGC overrides.
+// queue, so that collecting at each doubling would be all too often. Where it is
+// more, clients decide how much, and garbage is not to multiply it. GOGC and
+// GOMEMLIMIT override.
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(plentyOfMemory)
 	}
 }
 
@@ -169,8 +178,9 @@ func (d *daemon) build() error {
 		Store: d.store, Router: d.router, Hostname: cfg.Hostname, Origin: cfg.Origin, LocalDomains: cfg.LocalDomains,
 		MaxSize: int64(cfg.Submission.MaxMessageSize), MaxRecipients: cfg.Submission.MaxRecipients,
 		Lifetime: cfg.Retry.Lifetime.D(), BounceLifetime: cfg.Retry.BounceLifetime.D(), DelayNotice: cfg.Retry.DelayNotice.D(),
-		TrustedNetworks: cfg.Submission.Trusted(), Senders: cfg.Senders(), Logger: d.logger,
+		TrustedNetworks: cfg.Submission.Trusted(), Senders: cfg.Senders(), Unknown: d.agent.unknown, Logger: d.logger,
 	})
+	d.warnUnknownUsers(cfg)
 	if err := d.openLogins(); err != nil {
 		return &ConfigError{err}
 	}

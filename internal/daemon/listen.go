@@ -71,7 +71,7 @@ func (l *listeners) openTCP(ctx context.Context, c *config.Config) error {
 			continue
 		}
 		var lc net.ListenConfig
-		tcp, err := lc.Listen(ctx, "tcp", e.address.String())
+		tcp, err := lc.Listen(ctx, e.network(), e.address.String())
 		if err != nil {
 			return fmt.Errorf("submission.listen %q: %w%s", e.address, err, listenRemedy(err))
 		}
@@ -84,6 +84,15 @@ func (l *listeners) openTCP(ctx context.Context, c *config.Config) error {
 type entry struct {
 	address netip.AddrPort
 	service smtpd.Service
+}
+
+// network keeps "0.0.0.0" and "[::]" apart, which else would both stand for all
+// addresses of both families: more than was asked for, and no room for the other.
+func (e entry) network() string {
+	if e.address.Addr().Unmap().Is4() {
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 func entriesOf(c *config.Config) ([]entry, error) {
@@ -147,6 +156,8 @@ func listenRemedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "; another mail program has the port: stop it, or set submission.listen = []"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "; this host does not have the address (yet): set submission.listen to one that it has, or to 0.0.0.0 or [::] for all"
 	case errors.Is(err, fs.ErrPermission):
 		return "; ports below 1024 need CAP_NET_BIND_SERVICE: use the service unit, or set submission.listen"
 	}

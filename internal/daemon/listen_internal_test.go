@@ -71,6 +71,35 @@ func TestGivenSockets(t *testing.T) {
 	}
 }
 
+// TestFamiliesApart: all addresses of one family leave the port free for those of the
+// other.
+func TestFamiliesApart(t *testing.T) {
+	port := listen(t).Addr().(*net.TCPAddr).Port + 1
+	free := func(network, address string) bool {
+		l, err := net.Listen(network, net.JoinHostPort(address, strconv.Itoa(port)))
+		if err == nil {
+			l.Close()
+		}
+		return err == nil
+	}
+	for !free("tcp4", "0.0.0.0") || !free("tcp6", "::") {
+		if port++; port > 65000 {
+			t.Skip("no port is free in both families")
+		}
+	}
+	l := &listeners{}
+	defer l.close()
+	all := []string{fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("[::]:%d", port)}
+	if err := l.openTCP(t.Context(), &config.Config{Submission: config.Submission{Listen: all}}); err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range l.network {
+		if d.Addr().String() != all[i] {
+			t.Errorf("%s listens on %s", all[i], d.Addr())
+		}
+	}
+}
+
 func TestGivenSubmissionWithoutCertificate(t *testing.T) {
 	l := &listeners{given: map[string][]net.Listener{"submission": {listen(t)}}}
 	defer l.close()

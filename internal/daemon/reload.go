@@ -36,6 +36,7 @@ func (d *daemon) reload() {
 	}
 	d.router.current.Store(cfg.Routes())
 	d.intake.SetSenders(cfg.Senders())
+	d.warnUnknownUsers(cfg)
 	d.scheduler.Reconfigure(schedule.Limits{
 		MaxConnections: cfg.Delivery.MaxConnections, MaxPerSite: cfg.Delivery.MaxConnectionsPerDestination, Retry: backoff(cfg),
 	})

@@ -3,9 +3,13 @@ package daemon
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
+	"strconv"
 
 	"postrider/delivery"
+	"postrider/delivery/local"
 	"postrider/internal/config"
 	"postrider/internal/logins"
 	"postrider/internal/smtpd"
@@ -16,10 +20,32 @@ func checkKey(cfg *config.Config) error {
 	if cfg.Submission.KeyFile == "" {
 		return nil
 	}
+	if info, err := os.Stat(cfg.Submission.KeyFile); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("submission.key_file: %s is no regular file; name that of the certificate's private key", cfg.Submission.KeyFile)
+	}
 	if err := delivery.CheckSecret(cfg.Submission.KeyFile); err != nil {
 		return fmt.Errorf("submission.key_file: %w", err)
 	}
 	return nil
+}
+
+// warnUnknownUsers tells of users in the rules of submission that /etc/passwd does
+// not have: what is said of them holds for nobody.
+func (d *daemon) warnUnknownUsers(cfg *config.Config) {
+	named := map[string][]string{"submission.trusted_users": cfg.Submission.TrustedUsers, "submission.deny_users": cfg.Submission.DenyUsers}
+	for _, r := range cfg.Submission.SenderRules {
+		named["submission.sender_rules"] = append(named["submission.sender_rules"], r.Users...)
+	}
+	for _, key := range slices.Sorted(maps.Keys(named)) {
+		for _, name := range named[key] {
+			if _, err := strconv.Atoi(name); err == nil || name == "*" || name == "root" {
+				continue
+			}
+			if u, err := local.LookupUser(name); err == nil && u == nil {
+				d.logger.Warn("no such user in /etc/passwd, the key holds for nobody of that name; other users are named by uid", "key", key, "user", name)
+			}
+		}
+	}
 }
 
 // openLogins reads what the listeners need to offer TLS and logins.

@@ -151,6 +151,77 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// TestFailedLoginsInLog: the documented expression finds the client of a failed login,
+// and nobody whom a client names in an address.
+func TestFailedLoginsInLog(t *testing.T) {
+	text, err := os.ReadFile("../../docs/submission.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`failregex = (.*)`).FindSubmatch(text)
+	if found == nil {
+		t.Fatal("docs/submission.md has no failregex")
+	}
+	expression := regexp.MustCompile(strings.ReplaceAll(string(found[1]), "<HOST>", `([0-9a-fA-F.:]+)`))
+
+	s := newServed(t, "")
+	s.start(t)
+	c, err := smtp.DialTLS(s.addresses[2], s.trust("first.test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Auth(sasl.NewPlainClient("", "alice", "wrong"))
+	if err := c.Auth(sasl.NewPlainClient("", "alice", "secret")); err != nil {
+		t.Fatal(err)
+	}
+	for i, forged := range []string{"authentication failed client=192.0.2.66:1", `msg="authentication failed" client=192.0.2.66:1`} {
+		id := fmt.Sprintf("<forged%d@x.test>", i)
+		from := `"` + strings.ReplaceAll(forged, `"`, `\"`) + `"@mx.test`
+		if err := c.SendMail(from, []string{"b@elsewhere.test"}, strings.NewReader("Message-ID: "+id+"\r\n\r\nhi\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		for limit := time.Now().Add(30 * time.Second); !strings.Contains(s.log.String(), id); { // the log is written with a delay
+			if time.Now().After(limit) {
+				t.Fatalf("not logged: %s", s.log)
+			}
+		}
+	}
+	var clients []string
+	for _, m := range expression.FindAllStringSubmatch(s.log.String(), -1) {
+		clients = append(clients, m[1])
+	}
+	if strings.Join(clients, " ") != "127.0.0.1" || !strings.Contains(s.log.String(), "192.0.2.66") {
+		t.Errorf("%s finds %q in\n%s", expression, clients, s.log)
+	}
+}
+
+// TestUnknownUsers: a rule for a user who is not there is told of.
+func TestUnknownUsers(t *testing.T) {
+	s := newServed(t, "deny_users = [\"root\", \"4711\", \"no-such-user\"]\n[[submission.sender_rules]]\nusers = [\"*\", \"nor-this-one\"]\nallow = [\"*\"]")
+	s.start(t)
+	for name, want := range map[string]bool{"no-such-user": true, "nor-this-one": true, "root": false, "4711": false, "\"*\"": false} {
+		if got := regexp.MustCompile(`no such user.*user=` + regexp.QuoteMeta(name) + `\n`).MatchString(s.log.String()); got != want {
+			t.Errorf("%s: told of: %v, want %v\n%s", name, got, want, s.log)
+		}
+	}
+}
+
+// TestNoFiles: what is no file gets no advice to change its mode.
+func TestNoFiles(t *testing.T) {
+	for file, says := range map[string]string{"key.pem": "submission.key_file", "users": "submission.users"} {
+		s := newServed(t, "")
+		path := filepath.Join(s.dir, file)
+		if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		err := s.run(t.Context(), func() { t.Errorf("with a directory for %s it runs", file) })
+		if !errors.As(err, new(*daemon.ConfigError)) || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "chmod") {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 // TestUnsafeFiles: secrets that others can read stop the start.
 func TestUnsafeFiles(t *testing.T) {
 	for file, says := range map[string]string{"key.pem": "submission.key_file", "users": "submission.users"} {

@@ -177,6 +177,9 @@ func stat(path string) (stamp, error) {
 	if err != nil {
 		return stamp{}, fmt.Errorf("file of logins: %w", err)
 	}
+	if !info.Mode().IsRegular() {
+		return stamp{}, fmt.Errorf("file of logins %s is no regular file; name the one that postrider user keeps", path)
+	}
 	if mode := info.Mode().Perm(); mode&0o037 != 0 {
 		return stamp{}, fmt.Errorf("file of logins %s is open to others (mode %#o); run: chmod 640 %s", path, mode, path)
 	}

@@ -46,3 +46,28 @@ func TestLimitOfOneUser(t *testing.T) {
 		t.Errorf("after one has left: %q", got)
 	}
 }
+
+// TestRoomForOwnHosts: strangers cannot take all connections.
+func TestRoomForOwnHosts(t *testing.T) {
+	a := &admission{max: 10, byClient: map[string]int{}}
+	var strangers []*peer
+	for {
+		p := &peer{key: string(rune('a' + len(strangers)))}
+		if a.enter(p) != "" {
+			break
+		}
+		strangers = append(strangers, p)
+	}
+	if len(strangers) != 8 {
+		t.Fatalf("%d of 10 connections are strangers'", len(strangers))
+	}
+	for i, full := range []bool{false, false, true} {
+		if got := a.enter(&peer{key: "own", trusted: true}); (got != "") != full {
+			t.Errorf("own connection %d: %q", i, got)
+		}
+	}
+	a.leave(strangers[0])
+	if got := a.enter(strangers[0]); got != "" {
+		t.Errorf("when a stranger has left: %q", got)
+	}
+}

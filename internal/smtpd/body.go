@@ -19,11 +19,14 @@ const (
 //
 //   - In the strict form, for the network, only CRLF.CRLF ends the body. A CR that
 //     is not part of CRLF becomes a space, and a bare LF is not accepted.
+//   - The tolerant form, for who has logged in, is as strict about the end, but takes
+//     a bare LF for the end of a line, as the scripts that send them mean it. A dot
+//     behind one is text.
 //   - In the lenient form, for programs of this host, LF ends a line just as CRLF
 //     does, and CRs before it are dropped; other runs of CR become a space.
 type body struct {
-	lenient bool
-	// midLine: the current line is not empty. loneDot: it is a single dot so far.
+	lenient, tolerant bool
+	// midLine: a dot would not be the first of its line. loneDot: it is a single dot so far.
 	// cr: a CR came, and what follows will tell what it means.
 	midLine, loneDot, cr bool
 }
@@ -32,12 +35,13 @@ type body struct {
 func (b *body) pass(dst, src []byte) (nd, ns int, end ending) {
 	for ns < len(src) && nd < len(dst) {
 		switch c := src[ns]; {
-		case c == '\n' && !b.cr && !b.lenient:
+		case c == '\n' && !b.cr && !b.lenient && !b.tolerant:
 			return nd, ns, bareLF
 		case c == '\n':
 			ns++
-			lone := b.loneDot
-			b.cr, b.midLine, b.loneDot = false, false, false
+			proper := b.cr || b.lenient
+			lone := b.loneDot && proper
+			b.cr, b.midLine, b.loneDot = false, !proper, false
 			if lone {
 				return nd, ns, ended
 			}

@@ -8,8 +8,7 @@ import (
 
 // passAll runs a body through in pieces of the given size and gives what came out,
 // what was left over, and how it ended.
-func passAll(lenient bool, in string, piece int) (out, rest string, end ending) {
-	b := body{lenient: lenient}
+func passAll(b body, in string, piece int) (out, rest string, end ending) {
 	dst := make([]byte, 7)
 	var got bytes.Buffer
 	for len(in) > 0 && end == goesOn {
@@ -47,7 +46,7 @@ func TestBody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for piece := 1; piece <= len(tt.in); piece++ {
-			out, rest, end := passAll(tt.lenient, tt.in, piece)
+			out, rest, end := passAll(body{lenient: tt.lenient}, tt.in, piece)
 			if out != tt.out || rest != tt.rest || end != tt.end {
 				t.Errorf("%s in pieces of %d: got %q, %q, %v; want %q, %q, %v", tt.name, piece, out, rest, end, tt.out, tt.rest, tt.end)
 			}
@@ -61,7 +60,7 @@ func FuzzBody(f *testing.F) {
 		f.Add(s, uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, in string, piece uint8) {
-		out, rest, end := passAll(false, in, int(piece)+1)
+		out, rest, end := passAll(body{}, in, int(piece)+1)
 		wire := "\r\n" + in
 		mark := strings.Index(wire, "\r\n.\r\n")
 		text := in
@@ -82,6 +81,31 @@ func FuzzBody(f *testing.F) {
 		}
 		want := strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", " ")
 		want = strings.ReplaceAll("\n"+want, "\n.", "\n")[1:]
+		if end != ended || out != want || rest != wire[mark+5:] {
+			t.Fatalf("%q: got %q, %q, %v; want %q, %q", in, out, rest, end, want, wire[mark+5:])
+		}
+	})
+}
+
+// FuzzTolerantBody compares the tolerant form with its definition: the end is where
+// the strict form has it, whatever stands before.
+func FuzzTolerantBody(f *testing.F) {
+	for _, s := range []string{"a\nb\r\n.\r\n", "\n.\r\n.\r\nx", "\n.\n\r\n.\n.\r\n", "\r\n.\n..\r\n..\r\n.\r\n", "\r\n.\r\r\n.\r\n", "..\n..\r\r\n.\r\n"} {
+		f.Add(s, uint8(0))
+		f.Add(s, uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, in string, piece uint8) {
+		out, rest, end := passAll(body{tolerant: true}, in, int(piece)+1)
+		wire := "\r\n" + in
+		mark := strings.Index(wire, "\r\n.\r\n")
+		if mark < 0 {
+			if end != goesOn {
+				t.Fatalf("%q: ended as %v without CRLF.CRLF", in, end)
+			}
+			return
+		}
+		want := strings.ReplaceAll(wire[:mark+2], "\r\n.", "\r\n")[2:]
+		want = strings.ReplaceAll(strings.ReplaceAll(want, "\r\n", "\n"), "\r", " ")
 		if end != ended || out != want || rest != wire[mark+5:] {
 			t.Fatalf("%q: got %q, %q, %v; want %q, %q", in, out, rest, end, want, wire[mark+5:])
 		}

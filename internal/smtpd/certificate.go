@@ -20,6 +20,7 @@ type Certificate struct {
 	mu      sync.Mutex
 	current *tls.Certificate
 	seen    [2]os.FileInfo
+	told    string // the last complaint, which clients must not be able to repeat
 }
 
 // LoadCertificate reads a certificate, with its chain, and its key, both in PEM.
@@ -50,11 +51,14 @@ func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil {
 		err = c.load(seen)
 	}
-	if err != nil {
-		// Perhaps one of the two is not written yet: the next change tells.
-		c.logger.Warn("certificate not renewed, the old one stays in use", "error", err)
-	} else {
+	switch {
+	case err == nil:
+		c.told = ""
 		c.logger.Info("certificate renewed", "file", c.certFile, "expires", c.current.Leaf.NotAfter)
+	case err.Error() != c.told:
+		// Perhaps one of the two is not written yet: the next change tells.
+		c.told = err.Error()
+		c.logger.Warn("certificate not renewed, the old one stays in use", "error", err)
 	}
 	return c.current, nil
 }

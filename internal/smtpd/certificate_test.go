@@ -81,7 +81,13 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	in("new.test")
+	log.Reset()
+	for range 3 {
+		in("new.test")
+	}
+	if n := strings.Count(log.String(), "certificate not renewed"); n != 1 {
+		t.Errorf("%d complaints of a key that is gone: %s", n, &log)
+	}
 	if err := c.Reload(); err == nil {
 		t.Error("reload without a key succeeds")
 	}

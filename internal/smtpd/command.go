@@ -48,9 +48,25 @@ func (g *guard) command(raw []byte) error {
 		return g.mailCommand(line)
 	case g.verb == "RCPT":
 		return g.pathCommand(line, "TO:", true)
+	case !isKnown(g.verb):
+		if len(line) > 4 && strings.EqualFold(line[:4], "BDAT") {
+			// Written so that it is no command, but its sender may send a chunk.
+			return g.die("501 5.5.4 Syntax: BDAT size [LAST]", nil)
+		}
+		return g.refuse("500 5.5.2 Command not recognized")
 	}
 	g.forward(line)
 	return nil
+}
+
+// isKnown knows the commands that are left to the engine, which counts the others by
+// itself and soon hangs up.
+func isKnown(verb string) bool {
+	switch verb {
+	case "HELO", "EHLO", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "EXPN":
+		return true
+	}
+	return false
 }
 
 // verbOf gives the command of a line as the engine sees it.
@@ -105,6 +121,9 @@ func (g *guard) pathCommand(line, keyword string, isRecipient bool) error {
 		return nil
 	}
 	path, rest := cutPath(strings.TrimLeft(arg[len(keyword):], " \t"))
+	if domains(path) > 1 {
+		return g.refuse("501 5.1.3 More than one @ in an address")
+	}
 	params, refusal := g.parameters(rest)
 	if refusal != "" {
 		return g.refuse(refusal)
@@ -137,7 +156,7 @@ func cutPath(s string) (path, rest string) {
 func (g *guard) complete(path string, isRecipient bool) string {
 	inner, bracketed := strings.CutPrefix(path, "<")
 	inner, closed := strings.CutSuffix(inner, ">")
-	if bracketed != closed || inner == "" || hasDomain(inner) {
+	if bracketed != closed || inner == "" || domains(inner) > 0 {
 		return path
 	}
 	if !g.peer.local && !g.peer.loopback && !(isRecipient && strings.EqualFold(inner, "postmaster")) {
@@ -146,19 +165,25 @@ func (g *guard) complete(path string, isRecipient bool) string {
 	return "<" + inner + "@" + g.srv.origin + ">"
 }
 
-func hasDomain(mailbox string) bool {
-	quoted := false
-	for i := 0; i < len(mailbox); i++ {
-		switch c := mailbox[i]; {
+// domains counts the at signs of a path that are not quoted, behind a source route
+// (RFC 5321 §4.1.2, A-d-l), which ends with a colon.
+func domains(path string) int {
+	path = strings.TrimPrefix(path, "<")
+	if strings.HasPrefix(path, "@") {
+		_, path, _ = strings.Cut(path, ":")
+	}
+	n, quoted := 0, false
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
 		case c == '\\' && quoted:
 			i++
 		case c == '"':
 			quoted = !quoted
 		case c == '@' && !quoted:
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // parameters checks ESMTP parameters and gives those that the engine is to see,

@@ -21,7 +21,7 @@ func TestNoOpenRelay(t *testing.T) {
 	addresses := []string{
 		"x@elsewhere.test", `"x@elsewhere.test"`, "x@elsewhere.test@elsewhere.test", "@local.test:x@elsewhere.test", "@local.test,@a.test:x@elsewhere.test",
 		"x@[192.0.2.9]", "x@[127.0.0.1]", "x@local.test.elsewhere.test", "x@sub.local.test", "x@local.test@elsewhere.test",
-		"x@elsewhere.test\x00@local.test", "postmaster@elsewhere.test", "elsewhere.test!x", "x%elsewhere.test",
+		"x@elsewhere.test\x00@local.test", "x@elsewhere.test@local.test", "@a.test:x@elsewhere.test@local.test", "x@elsewhere.test,y@local.test", "postmaster@elsewhere.test", "elsewhere.test!x", "x%elsewhere.test",
 	}
 	f := start(t, afar)
 	c := f.dial("tcp")
@@ -76,7 +76,8 @@ func TestGivenUp(t *testing.T) {
 	}{
 		{"recipients", envelope + strings.Repeat("RCPT TO:<x@elsewhere.test>\r\n", 200), 3 + 101, "421 4.7.0 Too many rejected recipients"},
 		{"errors of all kinds", "EHLO c.test\r\n" + strings.Repeat("MAIL FROM:<a@b.test> SIZE=x SIZE=y\r\nDATA\r\n", 50), 2 + 20, "421 4.7.0 Too many errors"},
-		{"unknown commands", "EHLO c.test\r\n" + strings.Repeat("WHAT\r\n", 50), 2 + 4, "500 5.5.1 Too many errors"},
+		{"unknown commands", "EHLO c.test\r\n" + strings.Repeat("WHAT\r\n", 50), 2 + 20, "421 4.7.0 Too many errors"},
+		{"no command at all", "EHLO c.test\r\n" + strings.Repeat("\r\nNO\r\n", 25), 2 + 20, "421 4.7.0 Too many errors"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

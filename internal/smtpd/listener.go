@@ -6,12 +6,18 @@ import (
 	"time"
 )
 
+// reserved is the part of the TCP connections, one in so many, that is kept for hosts
+// that may relay: whatever strangers do, this host's programs and its own networks
+// get through.
+const reserved = 5
+
 // admission counts the connections of listeners that share their limits.
 type admission struct {
 	max, perClient int
 
 	mu       sync.Mutex
 	total    int
+	strange  int // of total, those of strangers
 	byClient map[string]int
 }
 
@@ -20,12 +26,15 @@ func (a *admission) enter(p *peer) (refusal string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.max > 0 && a.total >= a.max:
+	case a.max > 0 && (a.total >= a.max || p.stranger() && a.strange >= a.max-a.max/reserved):
 		return "421 4.3.2 Too many connections, try again later"
 	case a.perClient > 0 && !p.exempt() && a.byClient[p.key] >= a.perClient:
 		return "421 4.7.0 Too many connections from you, try again later"
 	}
 	a.total++
+	if p.stranger() {
+		a.strange++
+	}
 	a.byClient[p.key]++
 	return ""
 }
@@ -34,6 +43,9 @@ func (a *admission) leave(p *peer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total--
+	if p.stranger() {
+		a.strange--
+	}
 	if a.byClient[p.key]--; a.byClient[p.key] <= 0 {
 		delete(a.byClient, p.key)
 	}

@@ -33,6 +33,9 @@ func (p *peer) exempt() bool {
 	return p.loopback || p.local && (p.origin.UID == 0 || p.origin.UID == os.Geteuid())
 }
 
+// stranger reports whether the peer is a host that may not relay as it is.
+func (p *peer) stranger() bool { return !p.local && !p.trusted }
+
 // String names the peer in logs.
 func (p *peer) String() string {
 	if p.local {

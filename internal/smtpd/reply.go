@@ -62,7 +62,7 @@ func (g *guard) noteReply(line string, last bool) {
 	case g.verb == "AUTH" && strings.HasPrefix(line, "334"):
 		g.phase = inAuth
 	case strings.HasPrefix(line, "354"):
-		g.phase, g.body, g.bodyBytes = inBody, body{lenient: g.peer.local}, 0
+		g.phase, g.body, g.bodyBytes = inBody, body{lenient: g.peer.local, tolerant: g.user != ""}, 0
 	case g.verb == "BDAT":
 		g.chunked = good && !g.final
 	case (g.verb == "HELO" || g.verb == "EHLO") && good:

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"postrider/internal/smtpd"
 )
 
 // What a stream with a false or foreign end of data may lead to.
@@ -88,5 +90,29 @@ func TestSmugglingCorpus(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSmugglingByLogin: who has logged in may end lines with LF, and no message.
+func TestSmugglingByLogin(t *testing.T) {
+	for _, tt := range smuggling {
+		want := tt.network
+		if want == refused {
+			want = one
+		}
+		f := startSecured(t, smtpd.Submission, nil)
+		c := f.encrypted()
+		c.send("AUTH PLAIN " + b64("\x00"+login+"\x00"+password) + "\r\n" + intro + "DATA\r\n" + bodyStart + tt.end + hidden + "\r\n.\r\nQUIT\r\n")
+		var replies strings.Builder
+		for {
+			line, err := c.r.ReadString('\n')
+			replies.WriteString(line)
+			if err != nil {
+				break
+			}
+		}
+		if got := f.outcome(replies.String()); got != want {
+			t.Errorf("%q: %s, want %s", tt.end, got, want)
+		}
 	}
 }

@@ -22,6 +22,11 @@ const maxPath = 1024
 
 const copySize = 32 << 10
 
+// maxNetworkHeader is the longest header taken over the network: it is held in
+// memory, for as long as the client likes. Programs of this host may name more
+// recipients in it than that holds.
+const maxNetworkHeader = 512 << 10
+
 // Router tells where recipients go.
 type Router interface {
 	// Destination is the scheduling key of mail between the two addresses.
@@ -57,6 +62,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Senders says who may send as whom; nil: anybody as anybody.
 	Senders *policy.SenderRules
+	// Unknown says why nobody on this host has a local address, or nothing if somebody
+	// may have it. It is asked of recipients that strangers name, so that no mail of
+	// theirs is taken only to be returned to somebody who did not send it; nil: never.
+	Unknown func(address.Address) (why string)
 	// LookupUser finds login and full name of a uid; a uid without an entry has its
 	// number for a login and no name. /etc/passwd is read if nil.
 	LookupUser func(uid int) (login, fullName string)
@@ -66,7 +75,7 @@ type Options struct {
 type Intake struct {
 	o       Options
 	senders atomic.Pointer[policy.SenderRules]
-	local   []string // LocalDomains in lower case
+	local   map[string]bool // LocalDomains as address.DomainKey has them
 	// copies are buffers to copy bodies with.
 	copies sync.Pool
 	// buffers are those to read messages with.
@@ -81,11 +90,11 @@ func New(o Options) *Intake {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	in := &Intake{o: o}
+	in := &Intake{o: o, local: map[string]bool{}}
 	in.SetSenders(o.Senders)
 	in.copies.New = func() any { return new([copySize]byte) }
 	for _, d := range o.LocalDomains {
-		in.local = append(in.local, strings.ToLower(d))
+		in.local[address.Address{Domain: strings.TrimSuffix(d, ".")}.DomainKey()] = true
 	}
 	return in
 }
@@ -96,6 +105,18 @@ func (in *Intake) Origin() string { return in.o.Origin }
 // CheckRecipient says whether mail to the address would be refused, before there
 // is a message, and gives it completed.
 func (in *Intake) CheckRecipient(o queue.Origin, a address.Address) (address.Address, error) {
+	a, err := in.permit(o, a)
+	if err != nil || in.o.Unknown == nil || in.MayRelay(o) {
+		return a, err
+	}
+	if why := in.o.Unknown(a); why != "" {
+		return a, refuse(550, "5.1.1", sysexits.NoUser, "<%s>: %s", a, why)
+	}
+	return a, nil
+}
+
+// permit completes an address and says whether mail from there may go to it.
+func (in *Intake) permit(o queue.Origin, a address.Address) (address.Address, error) {
 	if a.Local == "" {
 		return a, refuse(553, "5.1.3", sysexits.Usage, "recipient address is empty")
 	}
@@ -126,6 +147,6 @@ func (in *Intake) MayRelay(o queue.Origin) bool {
 // isLocal reports whether the address is at home here. Postmaster at our origin
 // always is, since that is what a bare postmaster means (RFC 5321 §4.5.1).
 func (in *Intake) isLocal(a address.Address) bool {
-	return slices.Contains(in.local, strings.ToLower(a.Domain)) ||
+	return in.local[a.DomainKey()] ||
 		strings.EqualFold(a.Local, "postmaster") && strings.EqualFold(a.Domain, in.o.Origin)
 }

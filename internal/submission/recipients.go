@@ -25,7 +25,7 @@ func (in *Intake) recipients(s *Submission) ([]queue.Recipient, error) {
 	merged := make([]queue.Recipient, 0, len(s.Recipients))
 	index := make(map[address.Address]int, len(s.Recipients))
 	for _, r := range s.Recipients {
-		a, err := in.CheckRecipient(s.Origin, r.Address)
+		a, err := in.permit(s.Origin, r.Address)
 		if err != nil {
 			return nil, err
 		}

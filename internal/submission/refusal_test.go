@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"postrider/internal/address"
 	"postrider/internal/submission"
 	"postrider/queue"
 )
@@ -83,6 +84,10 @@ func TestRefusals(t *testing.T) {
 			func(s *submission.Submission) { s.Origin = nearOrigin; s.Recipients = to("a@x", "b@x") }, 452, "4.5.3", 75},
 		{"too large", func(o *submission.Options) { o.MaxSize = 300_000 },
 			func(s *submission.Submission) { s.Body = strings.NewReader(strings.Repeat("x\n", 150_000)) }, 552, "5.3.4", 69},
+		{"too much header", nil, func(s *submission.Submission) {
+			s.Origin = nearOrigin
+			s.Body = strings.NewReader(strings.Repeat("X: y\n", 150_000) + "\nhi\n")
+		}, 552, "5.3.4", 65},
 		{"broken off", nil, func(s *submission.Submission) {
 			s.Body = io.MultiReader(strings.NewReader("\n"+strings.Repeat("x\n", 200_000)), iotest.ErrReader(io.ErrUnexpectedEOF))
 		}, 451, "4.4.2", 75},
@@ -109,7 +114,9 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMayRelay(t *testing.T) {
-	f := setUp(t, nil)
+	f := setUp(t, func(o *submission.Options) {
+		o.LocalDomains = append(o.LocalDomains, "B\u00fccher.test", "Dot.test.")
+	})
 	tests := []struct {
 		origin queue.Origin
 		to     string
@@ -124,11 +131,38 @@ func TestMayRelay(t *testing.T) {
 		{remoteOrigin, "x@LOCAL.TEST", true},
 		{remoteOrigin, "x@origin.test", false},
 		{remoteOrigin, "Postmaster", true},
+		{remoteOrigin, "x@b\u00fccher.test", true},
+		{remoteOrigin, "x@xn--bcher-kva.test", true},
+		{remoteOrigin, "x@XN--BCHER-KVA.test", true},
+		{remoteOrigin, "x@dot.test", true},
 	}
 	for _, tt := range tests {
 		_, err := f.intake.CheckRecipient(tt.origin, addr(tt.to))
 		if (err == nil) != tt.ok {
 			t.Errorf("%+v to %s: %v", tt.origin, tt.to, err)
+		}
+	}
+}
+
+// TestUnknownRecipients: strangers are told at once, so that nothing of theirs has
+// to be returned; who may relay gets a report.
+func TestUnknownRecipients(t *testing.T) {
+	f := setUp(t, func(o *submission.Options) {
+		o.Unknown = func(a address.Address) string {
+			if a.Local == "nobody" {
+				return "no such user here"
+			}
+			return ""
+		}
+	})
+	_, err := f.intake.CheckRecipient(remoteOrigin, addr("nobody@local.test"))
+	checkError(t, "unknown", err, 550, "5.1.1", 67)
+	for name, tt := range map[string]struct {
+		origin queue.Origin
+		to     string
+	}{"known": {remoteOrigin, "b@local.test"}, "from this host": {nearOrigin, "nobody@local.test"}, "from a program": {localOrigin, "nobody@local.test"}} {
+		if _, err := f.intake.CheckRecipient(tt.origin, addr(tt.to)); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

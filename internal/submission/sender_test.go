@@ -87,7 +87,7 @@ func TestSenderRulesAtEveryDoor(t *testing.T) {
 		{"folded From", local(1001), "alice@corp.test", "From: alice@corp.test,\n\tceo@corp.test\n", "ceo@corp.test"},
 		{"author behind a group", local(1001), "alice@corp.test", "From: us: ceo@corp.test;\n", "ceo@corp.test"},
 		{"bare author", local(1001), "alice@corp.test", "From: ceo\n", "ceo@origin.test"},
-		{"author that cannot be read", local(1001), "alice@corp.test", "From: ceo@corp.test (unclosed\n", "ceo@corp.test (unclosed"},
+		{"author that cannot be read", local(1001), "alice@corp.test", "From: <ceo@corp.test\n", "<ceo@corp.test"},
 		{"Sender of another", local(1001), "alice@corp.test", "From: alice@corp.test\nSender: ceo@corp.test\n", "ceo@corp.test"},
 		{"Resent-From of another", local(1001), "alice@corp.test", "From: alice@corp.test\nResent-From: ceo@corp.test\n", "ceo@corp.test"},
 		{"Reply-To is free", local(1001), "alice@corp.test", "From: alice@corp.test\nReply-To: ceo@corp.test\n", ""},

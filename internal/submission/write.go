@@ -59,6 +59,9 @@ func (in *Intake) write(draft queue.Draft, s *Submission, m *queue.Message, rule
 
 func (in *Intake) messageOptions(s *Submission, m *queue.Message, id queue.ID) message.Options {
 	o := message.Options{Origin: in.o.Origin, Hostname: in.o.Hostname, MaxSize: in.o.MaxSize, Fixup: s.Fixup, Buffers: &in.buffers}
+	if s.Origin.Via == queue.ViaSMTP {
+		o.MaxHeader = maxNetworkHeader
+	}
 	if !s.Fixup {
 		return o
 	}
@@ -103,6 +106,9 @@ func (in *Intake) received(s *Submission, m *queue.Message, id queue.ID) string 
 func (in *Intake) bodyError(err error) *Error {
 	if errors.Is(err, message.ErrTooLarge) {
 		return refuse(552, "5.3.4", sysexits.Unavailable, "message is larger than the limit of %d bytes", in.o.MaxSize)
+	}
+	if errors.Is(err, message.ErrHeaderTooLarge) {
+		return refuse(552, "5.3.4", sysexits.DataErr, "message header is larger than the limit of %d bytes", maxNetworkHeader)
 	}
 	return &Error{Code: 451, Status: "4.4.2", Exit: sysexits.TempFail, Text: "message broke off before its end", Err: err}
 }
