@@ -2,12 +2,11 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
-
-	"fmt"
 
 	"postrider/internal/config"
 	"postrider/queue/schedule"
@@ -36,6 +35,7 @@ func (d *daemon) reload() {
 	}
 	d.router.current.Store(cfg.Routes())
 	d.intake.SetSenders(cfg.Senders())
+	d.intake.SetLocalDomains(cfg.LocalDomains)
 	d.warnUnknownUsers(cfg)
 	d.scheduler.Reconfigure(schedule.Limits{
 		MaxConnections: cfg.Delivery.MaxConnections, MaxPerSite: cfg.Delivery.MaxConnectionsPerDestination, Retry: backoff(cfg),
@@ -49,7 +49,7 @@ func (d *daemon) reload() {
 
 // needRestart lists keys with a new value that only a start applies.
 func needRestart(old, cfg *config.Config) []string {
-	fixed := []string{"hostname", "origin", "local_domains", "spool", "run_dir", "submission.listen", "submission.max_message_size",
+	fixed := []string{"hostname", "origin", "spool", "run_dir", "submission.listen", "submission.max_message_size",
 		"submission.max_recipients", "submission.certificate_file", "submission.key_file", "submission.users", "submission.trusted_networks",
 		"submission.max_connections", "submission.max_connections_per_client", "submission.max_connections_per_user", "retry.lifetime", "retry.bounce_lifetime", "retry.delay_notice", "local.postmaster", "history.keep", "log.format"}
 	before := map[string]string{}

@@ -23,6 +23,9 @@ func TestExitStatus(t *testing.T) {
 		"too large":    {"[submission]\nmax_message_size = \"500\"\n", letter + strings.Repeat("x\n", 200_000), 69, "message too big: the limit is 500 bytes", 0},
 		"mail loop":    {"", hops + letter, 0, "", 1},
 		"wrong sender": {"[[submission.sender_rules]]\nusers = [\"alice\"]\nallow = [\"bob@example.org\"]\n", letter, 77, "alice@example.org", 0},
+		"wrong From":   {"[[submission.sender_rules]]\nusers = [\"alice\"]\nallow = [\"alice@example.org\"]\n", "From: ceo@example.org\n\nx\n", 77, "ceo@example.org", 0},
+		"right From":   {"[[submission.sender_rules]]\nusers = [\"alice\"]\nallow = [\"alice@example.org\"]\n", "From: alice\n\nx\n", 0, "", 1},
+		"forced From":  {"[[submission.sender_rules]]\nusers = [\"alice\"]\nallow = [\"alice@example.org\"]\nfrom = \"shop@example.org\"\n", "From: ceo@example.org\n\nx\n", 0, "", 1},
 	} {
 		for _, wayName := range []string{"spool", "maildrop"} { // without the daemon's word
 			t.Run(name+"/"+wayName, func(t *testing.T) {

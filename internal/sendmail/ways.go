@@ -114,7 +114,7 @@ func (r *run) byMaildrop(ctx context.Context, p *parcel) error {
 	}
 	// Who may not send learns it now, and not from a daemon to come.
 	origin := queue.Origin{Via: queue.ViaMaildrop, UID: r.env.UID}
-	if refused := refusedForGood(r.intake(nil).CheckSender(origin, p.envelope.ReversePath)); refused != nil {
+	if refused := refusedForGood(r.intake(nil).CheckMessage(origin, p.envelope.ReversePath, p.message.reader())); refused != nil {
 		return refused
 	}
 	dir := r.cfg.Maildrop()

@@ -14,8 +14,8 @@ const (
 )
 
 // body follows a message sent with DATA, finds its end and undoes dot-stuffing
-// (RFC 5321 §4.5.2). What it passes on has LF line ends and no CR, so that nobody
-// downstream can see the end elsewhere than here:
+// (RFC 5321 §4.5.2). What it passes on has LF line ends and, from the network, no CR,
+// so that nobody downstream can see the end elsewhere than here:
 //
 //   - In the strict form, for the network, only CRLF.CRLF ends the body. A CR that
 //     is not part of CRLF becomes a space, and a bare LF is not accepted.
@@ -23,7 +23,8 @@ const (
 //     a bare LF for the end of a line, as the scripts that send them mean it. A dot
 //     behind one is text.
 //   - In the lenient form, for programs of this host, LF ends a line just as CRLF
-//     does, and CRs before it are dropped; other runs of CR become a space.
+//     does, and CRs before it are dropped; of another run of CRs one is kept. It
+//     becomes a space on the way to another host.
 type body struct {
 	lenient, tolerant bool
 	// midLine: a dot would not be the first of its line. loneDot: it is a single dot so far.
@@ -50,7 +51,9 @@ func (b *body) pass(dst, src []byte) (nd, ns int, end ending) {
 		case c == '\r' && b.cr && b.lenient:
 			ns++
 		case b.cr: // the CR before this one stands alone
-			dst[nd] = ' '
+			if dst[nd] = ' '; b.lenient {
+				dst[nd] = '\r'
+			}
 			nd++
 			b.cr, b.midLine, b.loneDot = false, true, false
 		case c == '\r':

@@ -41,7 +41,7 @@ func TestBody(t *testing.T) {
 		{"NUL dot", false, "\x00.\r\n.\x00\r\n", "\x00.\n\x00\n", "", goesOn},
 		{"LF lines", true, "a\nb\n.\nNOOP\n", "a\nb\n", "NOOP\n", ended},
 		{"mixed lines", true, "a\r\nb\n.\r\n", "a\nb\n", "", ended},
-		{"run of CR", true, "a\r\r\r\nb\r\rc\n.\n", "a\nb c\n", "", ended},
+		{"run of CR", true, "a\r\r\r\nb\r\rc\n.\n", "a\nb\rc\n", "", ended},
 		{"two dots", true, "..\n.\n", ".\n", "", ended},
 	}
 	for _, tt := range tests {

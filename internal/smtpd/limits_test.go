@@ -192,3 +192,21 @@ func TestEarlyTalker(t *testing.T) {
 		})
 	}
 }
+
+// TestRecipientsOfALocalProgram have a limit too, far above that of the network.
+func TestRecipientsOfALocalProgram(t *testing.T) {
+	const most, block = 100_000, 1000
+	f := start(t, nil)
+	c := f.dial("unix")
+	c.send("EHLO c.test\r\nMAIL FROM:<a@c.test>\r\n")
+	c.expect("220 ", "250 ", "250 ")
+	commands := strings.Repeat("RCPT TO:<x@elsewhere.test>\r\n", block)
+	for range most / block {
+		c.send(commands)
+		for range block {
+			c.expect("250 ")
+		}
+	}
+	c.send("RCPT TO:<x@elsewhere.test>\r\n")
+	c.expect("452 4.5.3")
+}

@@ -98,6 +98,17 @@ func (s *session) identify(sub *submission.Submission) {
 	}
 }
 
+// localRecipients is the most for one message of a program of this host: as many
+// as the queue lets a message grow to. What is held of them is memory.
+const localRecipients = 100_000
+
+func (s *session) maxRecipients() int {
+	if s.guard.peer.local {
+		return localRecipients
+	}
+	return s.srv.opts.MaxRecipients
+}
+
 // Rcpt implements smtp.Session.
 func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 	s.mu.Lock()
@@ -106,7 +117,7 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 		return reply(503, "5.5.1", "Sender not given")
 	}
 	sub := s.tx
-	if limit := s.srv.opts.MaxRecipients; limit > 0 && !s.guard.peer.local && len(sub.Recipients) >= limit {
+	if limit := s.maxRecipients(); limit > 0 && len(sub.Recipients) >= limit {
 		return reply(452, "4.5.3", "Too many recipients, send the rest in another transaction")
 	}
 	a, err := mailbox(to)

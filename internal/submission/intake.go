@@ -75,7 +75,7 @@ type Options struct {
 type Intake struct {
 	o       Options
 	senders atomic.Pointer[policy.SenderRules]
-	local   map[string]bool // LocalDomains as address.DomainKey has them
+	local   atomic.Pointer[map[string]bool] // LocalDomains as address.DomainKey has them
 	// copies are buffers to copy bodies with.
 	copies sync.Pool
 	// buffers are those to read messages with.
@@ -90,13 +90,20 @@ func New(o Options) *Intake {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	in := &Intake{o: o, local: map[string]bool{}}
+	in := &Intake{o: o}
 	in.SetSenders(o.Senders)
+	in.SetLocalDomains(o.LocalDomains)
 	in.copies.New = func() any { return new([copySize]byte) }
-	for _, d := range o.LocalDomains {
-		in.local[address.Address{Domain: strings.TrimSuffix(d, ".")}.DomainKey()] = true
-	}
 	return in
+}
+
+// SetLocalDomains replaces the domains that network clients may send to.
+func (in *Intake) SetLocalDomains(domains []string) {
+	local := make(map[string]bool, len(domains))
+	for _, d := range domains {
+		local[address.Address{Domain: strings.TrimSuffix(d, ".")}.DomainKey()] = true
+	}
+	in.local.Store(&local)
 }
 
 // Origin is the domain that completes bare addresses.
@@ -147,6 +154,6 @@ func (in *Intake) MayRelay(o queue.Origin) bool {
 // isLocal reports whether the address is at home here. Postmaster at our origin
 // always is, since that is what a bare postmaster means (RFC 5321 §4.5.1).
 func (in *Intake) isLocal(a address.Address) bool {
-	return in.local[a.DomainKey()] ||
+	return (*in.local.Load())[a.DomainKey()] ||
 		strings.EqualFold(a.Local, "postmaster") && strings.EqualFold(a.Domain, in.o.Origin)
 }

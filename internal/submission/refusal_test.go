@@ -166,3 +166,19 @@ func TestUnknownRecipients(t *testing.T) {
 		}
 	}
 }
+
+// TestLocalDomainsAreReplaced: what is no longer at home here is relayed for nobody.
+func TestLocalDomainsAreReplaced(t *testing.T) {
+	f := setUp(t, nil)
+	stranger := queue.Origin{Via: queue.ViaSMTP, UID: queue.NoUID, Client: "192.0.2.1:1234"}
+	for _, domains := range [][]string{{"local.test"}, {"New.test."}} {
+		f.intake.SetLocalDomains(domains)
+		home := strings.ToLower(strings.TrimSuffix(domains[0], "."))
+		for _, d := range []string{"local.test", "new.test"} {
+			_, err := f.intake.CheckRecipient(stranger, addr("a@"+d))
+			if (err == nil) != (d == home) {
+				t.Errorf("local domains %v: mail to %s: %v", domains, d, err)
+			}
+		}
+	}
+}

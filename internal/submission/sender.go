@@ -2,6 +2,7 @@ package submission
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -87,6 +88,23 @@ func (in *Intake) checkHeader(o queue.Origin, rule *policy.SenderRule, header *m
 		return notAllowed(header.BadSenders[0].Text, who, rule)
 	}
 	return nil
+}
+
+// CheckMessage says whether a whole message, as it was fixed up, would be refused
+// for who its reverse-path or header says that it is from: for a program that has to
+// leave it without an answer.
+func (in *Intake) CheckMessage(o queue.Origin, from address.Address, text io.Reader) error {
+	_, rule, err := in.Sender(o, from)
+	if err != nil || rule == nil {
+		return err
+	}
+	r := message.New(text, message.Options{Origin: in.o.Origin, Hostname: in.o.Hostname, ForceFrom: rule.From})
+	defer r.Close()
+	header, err := r.Header()
+	if err != nil {
+		return in.bodyError(err)
+	}
+	return in.checkHeader(o, rule, header)
 }
 
 // mostPatterns bounds what a refusal lists, so that it stays one line.
