@@ -63,7 +63,7 @@ func TestForward(t *testing.T) {
 		{"empty include", "alice", ":include:{TMP}/empty", nil, []string{own}},
 		{"missing include", "alice", ":include:{TMP}/none, bob", nil, []string{"alice@example.org refused 5.2.4", bob}},
 		{"commands in an include file", "alice", "\":include:{TMP}/cmds\"", nil,
-			[]string{"alice@example.org refused 5.7.1", "alice@example.org refused 5.7.1", "alice@example.org refused 5.7.1", bob}},
+			[]string{"alice@example.org refused 5.7.1", "alice@example.org refused 5.7.1", bob, "address r@example.net", own}},
 	} {
 		t.Run(c.name, func(t *testing.T) { equal(t, h.forward(t, c.to, c.text, c.via...), c.want...) })
 	}

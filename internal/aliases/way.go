@@ -27,8 +27,10 @@ type way struct {
 	user int
 	// public tells that everybody may read what it leads to.
 	public bool
-	links  int
-	last   fs.FileInfo
+	// loose tells that others than its owner may change something on the path.
+	loose bool
+	links int
+	last  fs.FileInfo
 }
 
 // checkWay looks at the path by which a file was opened. What bad lines a list has
@@ -36,11 +38,9 @@ type way struct {
 // link to a file of ours in its place, would get to read that. Such a user may lead
 // us to files of the user's own, and to those that anybody can read.
 func checkWay(path string, opened fs.FileInfo) error {
-	w := way{cur: "/", rest: strings.Split(path, "/"), user: -1, public: true}
-	for len(w.rest) > 0 {
-		if err := w.step(); err != nil {
-			return err
-		}
+	w := newWay(path)
+	if err := w.walk(); err != nil {
+		return err
 	}
 	owner := uidOf(opened)
 	switch {
@@ -48,6 +48,26 @@ func checkWay(path string, opened fs.FileInfo) error {
 		return &misleading{"it was replaced while it was read"}
 	case w.user >= 0 && w.user != owner && !(w.public && opened.Mode()&0o004 != 0):
 		return &misleading{fmt.Sprintf("it can be replaced by uid %d but leads to a file of uid %d, which not everybody may read: chown that to uid %d, or name another file in the alias", w.user, owner, w.user)}
+	}
+	return nil
+}
+
+// isOurs tells whether only root and we ourselves can say what a path leads to.
+func isOurs(path string) bool {
+	w := newWay(path)
+	return w.walk() == nil && w.user < 0 && !w.loose
+}
+
+func newWay(path string) way {
+	return way{cur: "/", rest: strings.Split(path, "/"), user: -1, public: true}
+}
+
+// walk goes to the end.
+func (w *way) walk() error {
+	for len(w.rest) > 0 {
+		if err := w.step(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -77,6 +97,7 @@ func (w *way) step() error {
 	if info.IsDir() && info.Mode()&0o001 == 0 {
 		w.public = false
 	}
+	w.loose = w.loose || info.Mode()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0
 	w.cur, w.last = at, info
 	return nil
 }

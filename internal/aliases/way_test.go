@@ -76,3 +76,21 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestNestedIncludes: an include file names others where nobody but root could have
+// made it do so.
+func TestNestedIncludes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root, to give files away")
+	}
+	h := newHost(t, "list: :include:{TMP}/outer\n")
+	h.write(t, "outer", "bob\n:include:{TMP}/inner\n:include:{TMP}/outer\n")
+	h.write(t, "inner", "carol\n")
+	const bob, carol, refused = "user bob@example.org bob", "user carol@example.org carol", "list@example.org refused 5.7.1"
+	equal(t, h.expand(t, "list"), bob, carol)
+	must(t, os.Chown(h.path("outer"), 1001, 1001))
+	equal(t, h.expand(t, "list"), bob, refused, refused)
+	must(t, os.Chown(h.path("outer"), 0, 0))
+	must(t, os.Chmod(h.path("outer"), 0o666))
+	equal(t, h.expand(t, "list"), bob, refused, refused)
+}
