@@ -77,7 +77,7 @@ func parsePath(s, keyword string) (path string, params []parameter, ok bool) {
 	if len(s) < len(keyword) || !strings.EqualFold(s[:len(keyword)], keyword) {
 		return "", nil, false
 	}
-	path, rest := cutPath(strings.TrimLeft(s[len(keyword):], " \t"))
+	path, rest := address.CutPath(strings.TrimLeft(s[len(keyword):], " \t"))
 	inner, bracketed := strings.CutPrefix(path, "<")
 	inner, closed := strings.CutSuffix(inner, ">")
 	if path == "" || bracketed != closed {
@@ -88,24 +88,6 @@ func parsePath(s, keyword string) (path string, params []parameter, ok bool) {
 		params = append(params, parameter{strings.ToUpper(key), value})
 	}
 	return inner, params, true
-}
-
-// cutPath parts a path from the parameters behind it.
-func cutPath(s string) (path, rest string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == '>' && !quoted:
-			return s[:i+1], s[i+1:]
-		case (c == ' ' || c == '\t') && !quoted:
-			return s[:i], s[i:]
-		}
-	}
-	return s, ""
 }
 
 // mailParameter notes a parameter of MAIL, or says why not.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"postrider/internal/address"
 )
 
 const (
@@ -120,7 +122,7 @@ func (g *guard) pathCommand(line, keyword string, isRecipient bool) error {
 		g.forward(line)
 		return nil
 	}
-	path, rest := cutPath(strings.TrimLeft(arg[len(keyword):], " \t"))
+	path, rest := address.CutPath(strings.TrimLeft(arg[len(keyword):], " \t"))
 	if domains(path) > 1 {
 		return g.refuse("501 5.1.3 More than one @ in an address")
 	}
@@ -130,24 +132,6 @@ func (g *guard) pathCommand(line, keyword string, isRecipient bool) error {
 	}
 	g.forward(line[:4] + " " + keyword + g.complete(path, isRecipient) + params)
 	return nil
-}
-
-// cutPath parts a path from the parameters behind it.
-func cutPath(s string) (path, rest string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == '>' && !quoted:
-			return s[:i+1], s[i+1:]
-		case (c == ' ' || c == '\t') && !quoted:
-			return s[:i], s[i:]
-		}
-	}
-	return s, ""
 }
 
 // complete adds the origin to an address without a domain: for any address of a
