@@ -192,7 +192,8 @@ type Local struct {
 	Forward string `toml:"forward" default:"{home}/.forward" check:"forward"`
 	// What parts a user's or alias's name from an extension; "" for none.
 	Delimiter string `toml:"delimiter" default:"+"`
-	// The user that runs commands of alias files and owns the files they name.
+	// The user that runs commands of alias files and owns the files they name. Not
+	// the owner of the spool: commands could read all mail.
 	DefaultUser string `toml:"default_user" default:"nobody"`
 	// Where mail for system accounts (uid below 1000) goes that no alias lists; by
 	// default into their mailboxes.
