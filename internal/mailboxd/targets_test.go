@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -176,7 +177,7 @@ func TestCommandIsTheUserAndNoMore(t *testing.T) {
 			"Umask: 0077 ",
 			fmt.Sprintf("Uid: %d %d %d %d Gid: %d %d %d %d ", uid, uid, uid, uid, gid, gid, gid, gid),
 			"Groups: " + fmt.Sprint(gid) + " ",
-			"SigIgn: 0000000000000000 ", "CapEff: 0000000000000000 ", "NoNewPrivs: 0 ",
+			"SigIgn: " + ignored(t) + " ", "CapEff: 0000000000000000 ", "NoNewPrivs: 0 ",
 		} {
 			if !strings.Contains(out.Text, words) {
 				t.Errorf("%s: %s; want %q", name, out.Text, words)
@@ -192,6 +193,17 @@ func TestCommandIsTheUserAndNoMore(t *testing.T) {
 			t.Errorf("%s; want %q", out.Text, words)
 		}
 	}
+}
+
+// ignored are the signals that this process was started with as ignored: a command
+// ignores those, and none that we have come to ignore.
+func ignored(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("grep", "SigIgn:", "/proc/self/status").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))[1]
 }
 
 func TestCommandsOutcome(t *testing.T) {
