@@ -53,6 +53,11 @@ type Store interface {
 	// commit that changed it, in order of commits, by one goroutine at a time.
 	// fn must not block or call the store. The returned function ends it.
 	Watch(fn func([]Destination)) (stop func())
+	// Survey counts what waits, by destination and by age as of the times given,
+	// latest first, with the top senders and reasons. It reads indexes, and replies
+	// of some thousands of deliveries at most. Messages are taken to have arrived in
+	// order of ID.
+	Survey(ctx context.Context, ages []time.Time, top int) (*Survey, error)
 	// Stats counts what the store holds.
 	Stats(ctx context.Context) (Stats, error)
 	// History reads the attempts of a message in the queue or retired.

@@ -19,11 +19,7 @@ const maxPasswordLine = 4096
 // newPassword asks for a password twice where somebody sits at a terminal, and
 // reads one line elsewhere. Passwords do not come in argv, which all users can see.
 func (a *app) newPassword(ctx context.Context, name string) (string, error) {
-	terminal, ok := a.stdin.(*os.File)
-	if ok {
-		_, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-		ok = err == nil
-	}
+	terminal, ok := terminalOf(a.stdin)
 	if !ok {
 		return readLine(a.stdin)
 	}
@@ -39,6 +35,16 @@ func (a *app) newPassword(ctx context.Context, name string) (string, error) {
 		return "", exit(sysexits.DataErr, "the two passwords differ; nothing was changed")
 	}
 	return first, nil
+}
+
+// terminalOf tells whether a stream is a terminal.
+func terminalOf(stream any) (*os.File, bool) {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return nil, false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return file, err == nil
 }
 
 // ask reads a line from the terminal without showing it.

@@ -113,7 +113,7 @@ type typist struct {
 
 func (w *typist) Write(p []byte) (int, error) {
 	w.said.Write(p)
-	if strings.HasSuffix(string(p), ": ") && len(w.answers) > 0 {
+	if (strings.HasSuffix(string(p), ": ") || strings.HasSuffix(string(p), "[y/N] ")) && len(w.answers) > 0 {
 		if _, err := io.WriteString(w.keyboard, w.answers[0]+"\n"); err != nil {
 			return 0, err
 		}

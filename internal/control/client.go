@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 
@@ -60,18 +61,33 @@ func (c *Client) Cat(ctx context.Context, id queue.ID, w io.Writer) error {
 }
 
 // Flush implements Queue.
-func (c *Client) Flush(ctx context.Context, f queue.Filter) (n Count, err error) {
-	err = c.call(ctx, "flush", request{Filter: f}, &n)
+func (c *Client) Flush(ctx context.Context, f queue.Filter, force bool) (out Flushed, err error) {
+	err = c.call(ctx, "flush", request{Filter: f, Force: force}, &out)
+	return out, err
+}
+
+// Act implements Queue.
+func (c *Client) Act(ctx context.Context, o Order) (n Count, err error) {
+	err = c.call(ctx, "act", o, &n)
 	return n, err
 }
 
-// Delete implements Queue.
-func (c *Client) Delete(ctx context.Context, f queue.Filter) (n Count, err error) {
-	err = c.call(ctx, "delete", request{Filter: f}, &n)
-	return n, err
+// Suspend implements Queue.
+func (c *Client) Suspend(ctx context.Context, ask Suspension) (out Suspended, err error) {
+	err = c.call(ctx, "suspend", ask, &out)
+	return out, err
 }
 
-func (c *Client) call(ctx context.Context, verb string, req request, answer any) error {
+// Stats implements Queue.
+func (c *Client) Stats(ctx context.Context) (*Stats, error) {
+	out := new(Stats)
+	if err := c.call(ctx, "stats", request{}, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *Client) call(ctx context.Context, verb string, req, answer any) error {
 	var buf bytes.Buffer
 	if err := c.stream(ctx, verb, req, &buf); err != nil {
 		return err
@@ -79,7 +95,7 @@ func (c *Client) call(ctx context.Context, verb string, req request, answer any)
 	return json.Unmarshal(buf.Bytes(), answer)
 }
 
-func (c *Client) stream(ctx context.Context, verb string, req request, w io.Writer) error {
+func (c *Client) stream(ctx context.Context, verb string, req any, w io.Writer) error {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return err
@@ -107,6 +123,9 @@ func readFailure(resp *http.Response) error {
 	}
 	if resp.StatusCode == http.StatusNotFound {
 		return queue.ErrNotFound
+	}
+	if resp.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("%s: %w", f.Error, fs.ErrPermission)
 	}
 	return errors.New(f.Error)
 }

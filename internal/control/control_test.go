@@ -237,7 +237,7 @@ func TestShowCatFlushDelete(t *testing.T) {
 	if err := c.Cat(t.Context(), id, &body); err != nil || body.String() != "Subject: from alice@example.org\n\nbody\n" {
 		t.Errorf("%q, %v", body.String(), err)
 	}
-	if n, err := c.Flush(t.Context(), queue.Filter{Domain: "example.net"}); err != nil || n.Messages != 1 {
+	if n, err := c.Flush(t.Context(), queue.Filter{Domain: "example.net"}, false); err != nil || n.Messages != 1 {
 		t.Errorf("flush: %+v, %v", n, err)
 	}
 	if !slices.Equal(kicked, []string{"example.net"}) {
@@ -246,7 +246,7 @@ func TestShowCatFlushDelete(t *testing.T) {
 	if due, err := s.Waking(t.Context(), time.Now(), 10); err != nil || !slices.ContainsFunc(due, func(d queue.Destination) bool { return d.Name == "example.net" }) {
 		t.Errorf("after flush: %+v, %v", due, err)
 	}
-	if n, err := c.Delete(t.Context(), queue.Filter{IDs: []queue.ID{id}}); err != nil || n.Messages != 1 {
+	if n, err := c.Act(t.Context(), control.Order{Verb: control.Delete, IDs: []queue.ID{id}}); err != nil || n.Messages != 1 {
 		t.Errorf("delete: %+v, %v", n, err)
 	}
 	if err := c.Cat(t.Context(), id, io.Discard); !errors.Is(err, queue.ErrNotFound) {
@@ -267,9 +267,9 @@ func TestNoDaemon(t *testing.T) {
 func TestTableKeepsTerminalsSafe(t *testing.T) {
 	s := openStore(t)
 	put(t, s, 1, "a@x.example", "b@y.example")
-	deferFor(t, s, "y.example", "451 \x1b[2J\x07\u009b evil")
+	deferFor(t, s, "y.example", "451 \x1b[2J\x07\u009b\u202e evil")
 	for _, f := range []control.Format{control.FormatMailq, control.FormatTable, control.FormatJSON} {
-		if got := list(t, &control.Local{Store: s}, queue.Filter{}, f); strings.ContainsAny(got, "\x1b\x07\u009b") && f != control.FormatJSON || strings.Contains(got, "\x1b") {
+		if got := list(t, &control.Local{Store: s}, queue.Filter{}, f); strings.ContainsAny(got, "\x1b\x07\u009b\u202e") && f != control.FormatJSON || strings.Contains(got, "\x1b") {
 			t.Errorf("%s: %q", f, got)
 		}
 	}
@@ -335,7 +335,12 @@ func askAsUser(t *testing.T, path, own, foreign string) {
 	if err := c.Cat(t.Context(), id, io.Discard); !errors.Is(err, queue.ErrNotFound) {
 		t.Errorf("cat: %v", err)
 	}
-	if n, err := c.Delete(t.Context(), queue.Filter{}); err != nil || n.Messages != 1 {
-		t.Errorf("delete of all: %+v, %v", n, err)
+	mayNotSteer(t, c, own, foreign)
+	mine, err := queue.ParseID(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Act(t.Context(), control.Order{Verb: control.Delete, IDs: []queue.ID{mine, id}}); err != nil || n.Messages != 1 {
+		t.Errorf("delete of both: %+v, %v", n, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 func WriteDetails(w io.Writer, d *Details) error {
 	var b bytes.Buffer
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(&b, "%-12s %s\n", name, Printable(fmt.Sprintf(format, args...)))
 	}
 	line("Queue ID", "%s", d.ID)
 	line("State", "%s", d.State)
@@ -52,7 +52,7 @@ func submittedBy(d *Details) string {
 }
 
 func writeRecipient(b *bytes.Buffer, r ItemRecipient) {
-	fmt.Fprintf(b, "\nTo <%s>: %s", printable(r.Address), r.State)
+	fmt.Fprintf(b, "\nTo <%s>: %s", Printable(r.Address), r.State)
 	if r.Attempts > 0 {
 		fmt.Fprintf(b, " after %s", Plural(r.Attempts, "attempt"))
 	}
@@ -61,37 +61,37 @@ func writeRecipient(b *bytes.Buffer, r ItemRecipient) {
 	}
 	b.WriteByte('\n')
 	if len(r.ExpandedFrom) > 0 {
-		fmt.Fprintf(b, "  expanded from <%s>\n", printable(strings.Join(r.ExpandedFrom, ">, <")))
+		fmt.Fprintf(b, "  expanded from <%s>\n", Printable(strings.Join(r.ExpandedFrom, ">, <")))
 	}
 	if t := r.Target; t != nil {
-		fmt.Fprintf(b, "  goes to the %s %s", t.Kind, printable(t.Value))
+		fmt.Fprintf(b, "  goes to the %s %s", t.Kind, Printable(t.Value))
 		if t.User != "" {
-			fmt.Fprintf(b, ", on behalf of %s", printable(t.User))
+			fmt.Fprintf(b, ", on behalf of %s", Printable(t.User))
 		}
 		b.WriteByte('\n')
 	}
 	if _, open := queue.ParseState(r.State); open {
-		fmt.Fprintf(b, "  waits for %s\n", printable(r.Destination))
+		fmt.Fprintf(b, "  waits for %s\n", Printable(r.Destination))
 	}
 	if r.LastReply != "" {
-		fmt.Fprintf(b, "  %s %s\n", r.Status, printable(r.LastReply))
+		fmt.Fprintf(b, "  %s %s\n", r.Status, Printable(r.LastReply))
 	}
 }
 
 func writeAttempt(b *bytes.Buffer, a AttemptDetail) {
-	fmt.Fprintf(b, "\n%s  %s (%.1f s) %s\n", local(a.Started), printable(a.Destination), a.Seconds, printable(a.Note))
+	fmt.Fprintf(b, "\n%s  %s (%.1f s) %s\n", local(a.Started), Printable(a.Destination), a.Seconds, Printable(a.Note))
 	for _, t := range a.Tries {
-		fmt.Fprintf(b, "  %s %s", printable(t.Host), t.Address)
+		fmt.Fprintf(b, "  %s %s", Printable(t.Host), t.Address)
 		if t.TLS != "" {
-			fmt.Fprintf(b, ", TLS: %s", printable(t.TLS))
+			fmt.Fprintf(b, ", TLS: %s", Printable(t.TLS))
 		}
 		if t.Error != "" {
-			fmt.Fprintf(b, "\n    %s", printable(t.Error))
+			fmt.Fprintf(b, "\n    %s", Printable(t.Error))
 		}
 		b.WriteByte('\n')
 	}
 	for _, o := range a.Outcomes {
-		fmt.Fprintf(b, "  <%s> %s %s %s\n", printable(o.Address), o.Result, o.Status, printable(o.Reply))
+		fmt.Fprintf(b, "  <%s> %s %s %s\n", Printable(o.Address), o.Result, o.Status, Printable(o.Reply))
 	}
 }
 

@@ -151,7 +151,7 @@ func askOfExpanded(t *testing.T, c *control.Client, own string) {
 		if got := list(t, c, f, control.FormatJSON); got != "" {
 			t.Errorf("%+v finds %s", f, got)
 		}
-		if n, err := c.Delete(t.Context(), f); err != nil || n.Messages != 0 {
+		if n, err := c.Act(t.Context(), control.Order{Verb: control.Delete, IDs: []queue.ID{id}, Filter: f}); err != nil || n.Messages != 0 {
 			t.Errorf("%+v deletes %+v, %v", f, n, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"postrider/queue"
 )
@@ -21,6 +22,8 @@ const (
 	FormatJSON Format = "json"
 	// FormatTable is for people: one line a message, within 80 columns.
 	FormatTable Format = "table"
+	// FormatIDs is one queue ID a line.
+	FormatIDs Format = "ids"
 )
 
 // printer writes entries one by one, then end. Both may be called without any entry.
@@ -29,7 +32,7 @@ type printer interface {
 	end() error
 }
 
-func newPrinter(f Format, w io.Writer, now time.Time) (printer, error) {
+func newPrinter(f Format, w io.Writer, now time.Time, all bool) (printer, error) {
 	switch f {
 	case FormatMailq:
 		return &mailqPrinter{w: w}, nil
@@ -38,7 +41,9 @@ func newPrinter(f Format, w io.Writer, now time.Time) (printer, error) {
 		enc.SetEscapeHTML(false)
 		return &jsonPrinter{enc}, nil
 	case FormatTable:
-		return &tablePrinter{w: w, now: now}, nil
+		return &tablePrinter{w: w, now: now, all: all}, nil
+	case FormatIDs:
+		return idPrinter{w}, nil
 	}
 	return nil, fmt.Errorf("unknown listing format %q", f)
 }
@@ -47,6 +52,14 @@ type jsonPrinter struct{ enc *json.Encoder }
 
 func (p *jsonPrinter) entry(e *queue.Entry) error { return p.enc.Encode(NewItem(e)) }
 func (p *jsonPrinter) end() error                 { return nil }
+
+type idPrinter struct{ w io.Writer }
+
+func (p idPrinter) entry(e *queue.Entry) error {
+	_, err := io.WriteString(p.w, e.Message.ID.String()+"\n")
+	return err
+}
+func (p idPrinter) end() error { return nil }
 
 // mailqPrinter keeps to Postfix's showq format, which monitoring programs parse.
 type mailqPrinter struct {
@@ -82,7 +95,7 @@ func (p *mailqPrinter) entry(e *queue.Entry) error {
 	case queue.Held:
 		mark = "!"
 	}
-	p.buf = fmt.Appendf(p.buf, "%-11s %7d %20.20s %s\n", m.ID.String()+mark, m.Size, m.Arrival.Local().Format("Mon Jan _2 15:04:05 2006"), printable(sender))
+	p.buf = fmt.Appendf(p.buf, "%-11s %7d %20.20s %s\n", m.ID.String()+mark, m.Size, m.Arrival.Local().Format("Mon Jan _2 15:04:05 2006"), Printable(sender))
 	p.recipients(e)
 	_, err := p.w.Write(p.buf)
 	return err
@@ -101,7 +114,7 @@ func (p *mailqPrinter) recipients(e *queue.Entry) {
 		if r.Reply == "" {
 			return
 		}
-		if reason := printable(r.Reply); reason != last {
+		if reason := Printable(r.Reply); reason != last {
 			last = reason
 			p.buf = fmt.Appendf(p.buf, "%*s(%s)\n", max(0, 76-len(reason)), "", reason)
 		}
@@ -121,7 +134,7 @@ func (p *mailqPrinter) each(e *queue.Entry, fn func(queue.DeliveryRecipient)) {
 
 func (p *mailqPrinter) recipient(e *queue.Entry, r queue.DeliveryRecipient) {
 	p.buf = append(p.buf, mailqIndent...)
-	p.buf = append(p.buf, printable(e.Message.Recipients[r.Index].Address.String())...)
+	p.buf = append(p.buf, Printable(e.Message.Recipients[r.Index].Address.String())...)
 	p.buf = append(p.buf, '\n')
 }
 
@@ -138,8 +151,9 @@ func (p *mailqPrinter) end() error {
 	return err
 }
 
-// printable makes text from the network safe for a line on a terminal.
-func printable(s string) string {
+// Printable makes text from the network safe for a line on a terminal: without
+// control characters, and without those that change the direction of text.
+func Printable(s string) string {
 	if isPlain(s) {
 		return s
 	}
@@ -147,7 +161,7 @@ func printable(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
+		case r < ' ' || r >= 0x7f && r < 0xa0, unicode.Is(unicode.Cf, r), r == '\u2028' || r == '\u2029':
 			return '?'
 		}
 		return r
@@ -167,6 +181,7 @@ func isPlain(s string) bool {
 type tablePrinter struct {
 	w     io.Writer
 	now   time.Time
+	all   bool // nothing was left out
 	count int
 }
 
@@ -181,19 +196,23 @@ func (p *tablePrinter) entry(e *queue.Entry) error {
 		sender = m.Envelope.ReversePath.String()
 	}
 	_, err := fmt.Fprintf(p.w, "%-12s %-8s %5s %5s  %s\n", m.ID, entryState(e), shortAge(p.now.Sub(m.Arrival)), shortSize(m.Size),
-		clip(printable(sender+" -> "+recipientSummary(m)), 45))
+		clip(Printable(sender+" -> "+recipientSummary(m)), 45))
 	if reason := firstReason(e); err == nil && reason != "" {
-		_, err = fmt.Fprintf(p.w, "%-12s %s\n", "", clip(printable(reason), 67))
+		_, err = fmt.Fprintf(p.w, "%-12s %s\n", "", clip(Printable(reason), 67))
 	}
 	return err
 }
 
 func (p *tablePrinter) end() error {
-	if p.count == 0 {
+	switch {
+	case p.count > 0:
+		return nil
+	case p.all:
 		_, err := io.WriteString(p.w, "The queue is empty.\n")
 		return err
 	}
-	return nil
+	_, err := io.WriteString(p.w, "No message matches.\n")
+	return err
 }
 
 func recipientSummary(m *queue.Message) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"time"
 
 	"postrider/queue"
@@ -18,15 +19,32 @@ type Queue interface {
 	Show(ctx context.Context, id queue.ID) (*Details, error)
 	// Cat writes a message as it is stored.
 	Cat(ctx context.Context, id queue.ID, w io.Writer) error
-	// Flush has the messages that match tried now.
-	Flush(ctx context.Context, f queue.Filter) (Count, error)
-	// Delete ends the messages that match with nobody told.
-	Delete(ctx context.Context, f queue.Filter) (Count, error)
+	// Flush has the messages that match tried now. With force, even those for
+	// destinations that an administrator suspended: that is ended.
+	Flush(ctx context.Context, f queue.Filter, force bool) (Flushed, error)
+	// Act does something to messages.
+	Act(ctx context.Context, o Order) (Count, error)
+	// Suspend has mail for destinations wait, or tried again.
+	Suspend(ctx context.Context, ask Suspension) (Suspended, error)
+	// Stats counts what waits.
+	Stats(ctx context.Context) (*Stats, error)
 }
 
 // Count says how many messages an operation touched.
 type Count struct {
 	Messages int `json:"messages"`
+	// Busy is how many of them were being delivered just then, and passed over for
+	// the recipients concerned.
+	Busy int `json:"busy,omitempty"`
+}
+
+// Flushed says what is due now.
+type Flushed struct {
+	Messages int `json:"messages"`
+	// Matched is how many messages were looked at; negative if that is not told.
+	Matched int `json:"matched"`
+	// Suspended are destinations concerned that an administrator keeps suspended.
+	Suspended []string `json:"suspended,omitempty"`
 }
 
 // window is how many messages are looked at in one step.
@@ -47,7 +65,7 @@ func (l *Local) List(ctx context.Context, f queue.Filter, format Format, w io.Wr
 // list lists what view makes of the entries.
 func (l *Local) list(ctx context.Context, f queue.Filter, format Format, w io.Writer, view func(*queue.Entry) *queue.Entry) error {
 	out := bufio.NewWriterSize(w, 64<<10)
-	p, err := newPrinter(format, out, time.Now())
+	p, err := newPrinter(format, out, time.Now(), reflect.ValueOf(f).IsZero())
 	if err != nil {
 		return err
 	}
@@ -151,50 +169,4 @@ func (l *Local) Cat(ctx context.Context, id queue.ID, w io.Writer) error {
 	defer body.Close()
 	_, err = io.Copy(w, body)
 	return err
-}
-
-// Flush implements Queue. Suspensions of the destinations concerned are lifted:
-// who flushes wants to see whether it works now.
-func (l *Local) Flush(ctx context.Context, f queue.Filter) (n Count, err error) {
-	destinations := map[string]bool{}
-	err = l.each(ctx, f, func(entries []queue.Entry) error {
-		ids := make([]queue.ID, 0, len(entries))
-		for _, e := range entries {
-			ids = append(ids, e.Message.ID)
-			for _, d := range e.Deliveries {
-				destinations[d.Destination] = true
-			}
-		}
-		flushed, err := l.Store.Flush(ctx, time.Now(), ids...)
-		n.Messages += flushed
-		return err
-	})
-	if err != nil {
-		return n, err
-	}
-	names := make([]string, 0, len(destinations))
-	for name := range destinations {
-		if err := l.Store.Suspend(ctx, name, time.Time{}, "", 0); err != nil {
-			return n, err
-		}
-		names = append(names, name)
-	}
-	if l.Kick != nil {
-		l.Kick(names...)
-	}
-	return n, nil
-}
-
-// Delete implements Queue.
-func (l *Local) Delete(ctx context.Context, f queue.Filter) (n Count, err error) {
-	err = l.each(ctx, f, func(entries []queue.Entry) error {
-		ids := make([]queue.ID, 0, len(entries))
-		for _, e := range entries {
-			ids = append(ids, e.Message.ID)
-		}
-		deleted, err := l.Store.Delete(ctx, time.Now(), "deleted by command", ids...)
-		n.Messages += deleted
-		return err
-	})
-	return n, err
 }

@@ -25,6 +25,7 @@ type request struct {
 	Filter queue.Filter `json:"filter"`
 	Format Format       `json:"format,omitempty"`
 	ID     queue.ID     `json:"id,omitzero"`
+	Force  bool         `json:"force,omitempty"`
 }
 
 // failure is the body of every answer that is not 200.
@@ -40,7 +41,9 @@ func NewServer(local *Local, logger *slog.Logger) *Server {
 	mux.HandleFunc("POST /v1/queue/show", s.show)
 	mux.HandleFunc("POST /v1/queue/cat", s.cat)
 	mux.HandleFunc("POST /v1/queue/flush", s.flush)
-	mux.HandleFunc("POST /v1/queue/delete", s.delete)
+	mux.HandleFunc("POST /v1/queue/act", s.act)
+	mux.HandleFunc("POST /v1/queue/suspend", s.suspend)
+	mux.HandleFunc("POST /v1/queue/stats", s.stats)
 	s.http = http.Server{Handler: mux, ConnContext: identify, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
 	return s
@@ -68,8 +71,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
-	req, ok := read(w, r)
-	if !ok {
+	var req request
+	if !read(w, r, &req) {
 		return
 	}
 	out := &started{ResponseWriter: w}
@@ -134,8 +137,8 @@ func (s *Server) mine(r *http.Request, id queue.ID) error {
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request) {
-	req, ok := read(w, r)
-	if !ok {
+	var req request
+	if !read(w, r, &req) {
 		return
 	}
 	err := s.mine(r, req.ID)
@@ -154,8 +157,8 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) cat(w http.ResponseWriter, r *http.Request) {
-	req, ok := read(w, r)
-	if !ok {
+	var req request
+	if !read(w, r, &req) {
 		return
 	}
 	out := &started{ResponseWriter: w}
@@ -168,46 +171,15 @@ func (s *Server) cat(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flush is open to everybody, as sendmail -q is.
-func (s *Server) flush(w http.ResponseWriter, r *http.Request) {
-	req, ok := read(w, r)
-	if !ok {
-		return
-	}
-	n, err := s.local.Flush(r.Context(), req.Filter)
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
-	if !callerOf(r.Context()).admin {
-		n = Count{}
-	}
-	reply(w, n)
-}
-
-func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
-	req, ok := read(w, r)
-	if !ok {
-		return
-	}
-	n, err := s.local.Delete(r.Context(), visible(r, req.Filter))
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
-	s.logger.Info("messages deleted", "count", n.Messages, "uid", callerOf(r.Context()).uid)
-	reply(w, n)
-}
-
-func read(w http.ResponseWriter, r *http.Request) (req request, ok bool) {
+func read(w http.ResponseWriter, r *http.Request, req any) bool {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<20))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
+	if err := dec.Decode(req); err != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		reply(w, failure{"request not understood: " + err.Error()})
-		return req, false
+		return false
 	}
-	return req, true
+	return true
 }
 
 func (s *Server) fail(w http.ResponseWriter, err error) {

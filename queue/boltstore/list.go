@@ -170,13 +170,10 @@ func (s *Store) List(ctx context.Context, f queue.Filter, after queue.ID, most i
 func (s *Store) entriesAfter(f queue.Filter, after queue.ID, most int) (found []*queue.Entry, last queue.ID, err error) {
 	var ids []queue.ID
 	if err := s.view(func(v *view) error {
-		ids = v.candidates(f, after, most)
+		ids, last = v.candidates(f, after, most)
 		return nil
 	}); err != nil {
 		return nil, 0, err
-	}
-	if len(ids) == most {
-		last = ids[most-1]
 	}
 	found, err = s.readAll(ids)
 	return found, last, err
@@ -221,24 +218,31 @@ func (s *Store) readSome(ids []queue.ID) (found []*queue.Entry, err error) {
 	return found, err
 }
 
-// candidates are the first messages after the given one that may match.
-func (v *view) candidates(f queue.Filter, after queue.ID, most int) []queue.ID {
-	if len(f.IDs) > 0 {
-		return listed(f.IDs, after, most)
+// candidates are the first messages after the given one that may match. last is
+// where to go on, zero at the end.
+func (v *view) candidates(f queue.Filter, after queue.ID, most int) (ids []queue.ID, last queue.ID) {
+	switch {
+	case len(f.IDs) > 0:
+		ids = listed(f.IDs, after, most)
+	case f.Sender != "":
+		ids = v.sentFrom(senderDomain(f.Sender), after, most)
+	default:
+		return v.written(rcptDomain(f), after, most)
 	}
+	if len(ids) == most {
+		last = ids[most-1]
+	}
+	return ids, last
+}
+
+// sentFrom asks the sender index.
+func (v *view) sentFrom(domain string, after queue.ID, most int) []queue.ID {
 	ids := make([]queue.ID, 0, most)
-	if f.Sender != "" {
-		domain := binary.BigEndian.AppendUint64(nil, domainHash(senderDomain(f.Sender)))
-		c := v.bucket(senderBucket).Cursor()
-		k, _ := c.Seek(appendID(slices.Clone(domain), after+1))
-		for ; len(k) == senderLen && slices.Equal(k[:8], domain) && len(ids) < most; k, _ = c.Next() {
-			ids = append(ids, idIn(k[8:]))
-		}
-		return ids
-	}
-	c := v.bucket(messageBucket).Cursor()
-	for k, _ := c.Seek(idKey(after + 1)); k != nil && len(ids) < most; k, _ = c.Next() {
-		ids = append(ids, idIn(k))
+	prefix := binary.BigEndian.AppendUint64(nil, domainHash(domain))
+	c := v.bucket(senderBucket).Cursor()
+	k, _ := c.Seek(appendID(slices.Clone(prefix), after+1))
+	for ; len(k) == senderLen && slices.Equal(k[:8], prefix) && len(ids) < most; k, _ = c.Next() {
+		ids = append(ids, idIn(k[8:]))
 	}
 	return ids
 }

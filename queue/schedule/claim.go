@@ -186,7 +186,7 @@ func (s *Scheduler) claimedFrom(d *destination, st *site, n int, leases []queue.
 	}
 	d.exhausted = len(leases) < n
 	d.rest -= len(leases)
-	if s.draining || d.site.suspended(now) || d.pause.After(now) {
+	if s.draining || d.site.suspended(now) || d.pause.After(now) || d.ByHand(now) {
 		d.exhausted = false
 		s.consider(d, now)
 		return leases

@@ -9,7 +9,8 @@ import (
 
 // Kick lifts suspensions and has the destinations looked at again, for an
 // administrator who has flushed or released mail; all destinations if none is
-// named. A site that was suspended is probed at once. Limits stay as they are.
+// named. A site that was suspended is probed at once. Limits stay as they are, and
+// so does what an administrator suspended.
 func (s *Scheduler) Kick(destinations ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -137,6 +137,9 @@ func (s *Scheduler) update(sum queue.Destination, now time.Time) {
 		d.grown = true
 	}
 	d.Destination = sum
+	if sum.ByHand(now) {
+		s.giveBack(s.unload(d))
+	}
 	s.consider(d, now)
 }
 

@@ -161,8 +161,15 @@ func (s *Scheduler) stands(st *site, m suspensionMark) bool {
 
 // write notes a suspension with one destination. One that is not noted is not seen
 // by administrators, and forgotten when the process ends; nothing else depends on it.
+// What an administrator said stands.
 func (s *Scheduler) write(name string, m suspensionMark) {
-	err := s.store.Suspend(context.Background(), name, m.until, m.reason, m.failures)
+	sum, err := s.summary(context.Background(), name)
+	if err == nil && sum.ByHand(time.Now()) {
+		return
+	}
+	if err == nil {
+		err = s.store.Suspend(context.Background(), name, m.until, m.reason, m.failures)
+	}
 	if isFatal(err) {
 		s.fail(err)
 	} else if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"postrider/internal/address"
@@ -21,6 +22,8 @@ func readTests() []test {
 		{"a summary counts and knows the earliest due", readSummary},
 		{"Watch tells of every change in order", watchChanges},
 		{"Stats counts", readStats},
+		{"Survey counts by destination, age, sender and reason", readSurvey},
+		{"List finds domains and recipients however they are written", listDomains},
 		{"Forget removes what ended before, so many at a time", forgetOld},
 	}
 }
@@ -258,5 +261,68 @@ func forgetOld(f *fixture) {
 		n, err := f.Store.Forget(f.ctx(), f.now.Add(tt.before*time.Minute), tt.most)
 		f.must(err)
 		f.same("removed, left", []int{n, left()}, []int{tt.removed, tt.left})
+	}
+}
+
+func readSurvey(f *fixture) {
+	sv, err := f.Store.Survey(f.ctx(), []time.Time{f.now}, 10)
+	f.must(err)
+	f.same("of nothing", len(sv.Destinations)+len(sv.Senders)+len(sv.Reasons)+sv.Tried, 0)
+	base := f.now
+	f.accept("often", "a", "b")
+	f.accept("often", "a")
+	f.must(f.Store.Record(f.ctx(), f.claim("a", 1)[0], f.record(deferred(0))))
+	f.now = base.Add(time.Minute)
+	held := f.accept("once", "a")
+	f.accept("often", "b")
+	_, err = f.Store.Hold(f.ctx(), "", held)
+	f.must(err)
+	f.now = base.Add(2 * time.Minute)
+	f.accept("third", "c", "c")
+	f.claimOne("c")
+	until := f.now.Add(time.Hour)
+	f.must(f.Store.Suspend(f.ctx(), "c", until, "moving", queue.ByHand))
+	sv, err = f.Store.Survey(f.ctx(), []time.Time{base.Add(time.Minute), base}, 2)
+	f.must(err)
+	type row struct {
+		name        string
+		count, held int
+		ages        string
+		byHand      bool
+	}
+	var rows []row
+	for _, d := range sv.Destinations {
+		rows = append(rows, row{d.Name, d.Count, d.Held, fmt.Sprint(d.Ages), d.ByHand(f.now)})
+	}
+	f.same("destinations", rows, []row{{"a", 3, 1, "[0 0 2]", false}, {"b", 2, 0, "[0 1 1]", false}, {"c", 1, 0, "[1 0 0]", true}})
+	f.same("senders", sv.Senders, []queue.Tally{{Value: "often@example.com", Count: 3}, {Value: "once@example.com", Count: 1}})
+	f.same("reasons", sv.Reasons, []queue.Tally{{Value: "451 4.3.0 later\xff", Count: 1}})
+	f.same("tried", []int{sv.Tried, sv.Sampled}, []int{1, 1})
+}
+
+func listDomains(f *fixture) {
+	domains := []string{
+		"d.example", "D.Example", "xd.example", "d.example.net", "[192.0.2.1]", "d\u00fc.example", "D\u00dc.example",
+		strings.Repeat("d", 63) + ".example", strings.Repeat("D", 63) + ".example", strings.Repeat("e.", 127) + "x",
+	}
+	for i, domain := range domains {
+		m := f.message("s", "one", "two")
+		m.Recipients[1].Address = address.Address{Local: fmt.Sprintf("l%d", i%2), Domain: domain}
+		m.Recipients[0].Address.Local = "d.example"
+		f.commit(m, "x\n\n", "one", "two")
+	}
+	all := f.listAll(queue.Filter{}, 100)
+	for _, domain := range append(domains, "none.example") {
+		for _, filter := range []queue.Filter{{Domain: domain}, {Recipient: "l0@" + domain}, {Recipient: "l1@" + domain, Sender: "@example.com"}} {
+			var want []queue.ID
+			for _, id := range all {
+				if filter.Match(f.get(id)) {
+					want = append(want, id)
+				}
+			}
+			for _, step := range []int{1, 3, 100} {
+				f.same(fmt.Sprintf("%+v", filter), f.listAll(filter, step), want)
+			}
+		}
 	}
 }
