@@ -177,6 +177,8 @@ func TestExpansion(t *testing.T) {
 		{"forward", "", map[string]string{"alice": "bob"}, "alice", "bob" + from, "", ""},
 		{"forward with a copy", "", map[string]string{"alice": `\alice, bob`}, "alice", "alice" + from + ", bob" + from, "", ""},
 		{"forward behind a list", "list: alice, bob", map[string]string{"alice": "bob"}, "list", "bob" + from, "", ""},
+		{"named, and forwarded to behind a list", "list: alice", map[string]string{"alice": "bob"}, "bob list", "bob" + from, "", ""},
+		{"forwarded to behind two lists", "l1: alice\nl2: l1, carol", map[string]string{"alice": "bob", "carol": `bob, \carol`}, "l1 l2 bob", "bob" + from + ", carol" + from, "", ""},
 		{"backslash passes forward by", `m: \alice`, map[string]string{"alice": "bob"}, "m", "alice" + from, "", ""},
 		{"both ways to one mailbox", `m: \alice, alice`, nil, "m", "alice" + from, "", ""},
 		{"backslash and the user who forwards", `m: \alice`, map[string]string{"alice": "bob"}, "m alice", "alice" + from + ", bob" + from, "", ""},
