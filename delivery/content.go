@@ -1,11 +1,14 @@
 package delivery
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"postrider/internal/address"
 	"postrider/internal/message"
@@ -145,4 +148,30 @@ func (c *content) stream(f form) (io.ReadCloser, error) {
 		in = message.Masquerade(in, c.rewrite)
 	}
 	return joined{message.Outgoing(in, message.OutgoingOptions{Traits: *c.traits}), body}, nil
+}
+
+// hasEightBitHeader looks at the header as hosts get it.
+func (c *content) hasEightBitHeader() (bool, error) {
+	body, err := c.open(forHosts)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	r := bufio.NewReader(body)
+	for goesOn := false; ; {
+		line, err := r.ReadSlice('\n')
+		for _, b := range line {
+			if b >= utf8.RuneSelf {
+				return true, nil
+			}
+		}
+		full := errors.Is(err, bufio.ErrBufferFull)
+		switch {
+		case err == io.EOF, err == nil && !goesOn && string(line) == "\r\n":
+			return false, nil
+		case err != nil && !full:
+			return false, err
+		}
+		goesOn = full
+	}
 }

@@ -3,6 +3,7 @@ package delivery
 import (
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"postrider/delivery/smtp"
 	"postrider/internal/address"
@@ -54,10 +55,10 @@ func traceOf(via []address.Address) string {
 // transaction makes what a host is sent.
 func (t *attempt) transaction(e envelope) *smtp.Transaction {
 	m := t.work.Message
-	from, _ := t.agent.Masquerade.Rewrite(e.from)
+	from, rewritten := t.agent.Masquerade.Rewrite(e.from)
 	tx := &smtp.Transaction{
 		From: from, EnvID: m.Envelope.EnvID, Ret: m.Envelope.Ret,
-		SMTPUTF8: m.Envelope.SMTPUTF8, Size: m.Size + int64(len(e.trace)),
+		SMTPUTF8: m.Envelope.SMTPUTF8 && !(rewritten && t.isASCII(from, e)), Size: m.Size + int64(len(e.trace)),
 		Open:       func() (io.ReadCloser, error) { return t.content.outgoing(forHosts, e.trace) },
 		Recipients: make([]smtp.Recipient, len(e.recipients)),
 	}
@@ -66,4 +67,23 @@ func (t *attempt) transaction(e envelope) *smtp.Transaction {
 		tx.Recipients[i] = smtp.Recipient{Address: r.Address, Notify: r.Notify, Original: r.Original}
 	}
 	return tx
+}
+
+// isASCII tells whether nothing but the reverse-path, which has been rewritten,
+// needed RFC 6531.
+func (t *attempt) isASCII(from address.Address, e envelope) bool {
+	if !isASCII(from.Local) {
+		return false
+	}
+	for _, index := range e.recipients {
+		if !isASCII(t.work.Message.Recipients[index].Address.Local) {
+			return false
+		}
+	}
+	eightBit, err := t.content.hasEightBitHeader()
+	return err == nil && !eightBit
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }

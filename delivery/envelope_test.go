@@ -50,3 +50,29 @@ func TestEnvelopesOfOneMessage(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// TestMasqueradedToASCII: a sender that other hosts never see asks nothing of them.
+func TestMasqueradedToASCII(t *testing.T) {
+	b := newBench(t, "many.test. 60 IN MX 10 mx.many.test.\nmx.many.test. 60 IN A 127.0.0.2\n")
+	s := b.sink(t, "127.0.0.2", smtptest.Options{})
+	for _, tt := range []struct{ match, to, rcpt, outcome string }{
+		{"*@sender.test", "box@out.test", "x@many.test", "relayed 2.0.0"},
+		{"*@sender.test", "*@out.test", "x@many.test", "failed 5.6.7"},
+		{"*@sender.test", "box@out.test", "\u00fc@many.test", "failed 5.6.7"},
+		{"*@other.test", "box@out.test", "x@many.test", "failed 5.6.7"},
+	} {
+		agent := b.agent(t)
+		var err error
+		if agent.Masquerade, err = policy.NewMasquerades([]policy.Masquerade{{Match: tt.match, To: tt.to}}); err != nil {
+			t.Fatal(err)
+		}
+		w := work("many.test", tt.rcpt)
+		w.Message.Envelope.ReversePath.Local, w.Message.Envelope.SMTPUTF8 = "\u00e4", true
+		if got := outcomes(agent.Deliver(t.Context(), w)); got != tt.outcome {
+			t.Errorf("%s to %s, for %s: %s, want %s", tt.match, tt.to, tt.rcpt, got, tt.outcome)
+		}
+	}
+	if s.Count() != 1 || s.Messages()[0].Mail.UTF8 {
+		t.Errorf("%+v", s.Messages())
+	}
+}
