@@ -86,7 +86,11 @@ func TestMaildirTrouble(t *testing.T) {
 	}
 
 	missing := maildirOptions(dir + "/nowhere")
-	want(t, newMailboxes(t, missing).Deliver(t.Context(), envelope(), text("\nx\n")), queue.Temporary, "4.3.0", "no such file")
+	status, words := "4.3.0", "no such file" // root looks for who may rearrange it first
+	if os.Getuid() != 0 {
+		status, words = "4.3.5", "does not exist"
+	}
+	want(t, newMailboxes(t, missing).Deliver(t.Context(), envelope(), text("\nx\n")), queue.Temporary, status, words)
 
 	if err := os.WriteFile(dir+"/plain", nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -115,6 +115,7 @@ func TestTag(t *testing.T) {
 
 // TestVerbose: who asks is told what was queued and how; who does not, nothing.
 func TestVerbose(t *testing.T) {
+	needRoot(t)
 	h := newHost(t, "").withMaildrop()
 	for _, tc := range []struct {
 		name string

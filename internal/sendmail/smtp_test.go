@@ -152,6 +152,7 @@ func TestEHLO(t *testing.T) {
 // TestDialogueRefusals: refusals are told in the words of whoever refuses, and the
 // dialogue goes on.
 func TestDialogueRefusals(t *testing.T) {
+	needRoot(t)
 	const session = "MAIL FROM:<a@x.example>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\nSubject: s\r\n\r\n%s\r\n.\r\nNOOP\r\nQUIT\r\n"
 	for name, tc := range map[string]struct {
 		server *server
@@ -226,6 +227,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 
 // TestDialogueSurvivesTheDaemon: the daemon may end between two messages.
 func TestDialogueSurvivesTheDaemon(t *testing.T) {
+	needRoot(t)
 	h := newHost(t, "")
 	collect := openMaildrop(t, h)
 	h.script(t, false, "220 h\r\n", "250 h\r\n")

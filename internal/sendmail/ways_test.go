@@ -114,6 +114,7 @@ func (h *host) script(t *testing.T, hang bool, replies ...string) (heard func() 
 var ehlo = regexp.MustCompile(`^EHLO \[submit:([0-9A-Z]{20})\]\r\n`)
 
 func TestDaemonBreaksOff(t *testing.T) {
+	needRoot(t)
 	const greeting, hello = "220 h ESMTP\r\n", "250-h\r\n250 DSN\r\n"
 	for name, tc := range map[string]struct {
 		replies []string
@@ -190,6 +191,7 @@ func TestParametersOnTheSocket(t *testing.T) {
 }
 
 func TestNoWayIn(t *testing.T) {
+	needRoot(t)
 	h := newHost(t, "")
 	start := time.Now()
 	got := h.send(letter, "bob@example.net")
