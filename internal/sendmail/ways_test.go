@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -85,6 +86,7 @@ func (h *host) script(t *testing.T, hang bool, replies ...string) (heard func() 
 	must(t, err)
 	text := make(chan string, 1)
 	closing := make(chan struct{})
+	end := sync.OnceFunc(func() { close(closing) })
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -107,8 +109,9 @@ func (h *host) script(t *testing.T, hang bool, replies ...string) (heard func() 
 		}
 		text <- all.String()
 	}()
-	t.Cleanup(func() { l.Close(); <-ended })
-	return func() string { close(closing); return <-text }
+	// A test that fails before it asks what was heard must end too.
+	t.Cleanup(func() { end(); l.Close(); <-ended })
+	return func() string { end(); return <-text }
 }
 
 var ehlo = regexp.MustCompile(`^EHLO \[submit:([0-9A-Z]{20})\]\r\n`)
